@@ -1,0 +1,299 @@
+"""Cases: one event to map, as a person writes it in YAML.
+
+Unknown keys are refused, relative paths are relative to the file, and every mistake is told with the file and the key.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from landslide.bands import known
+from landslide.errors import InputError
+
+Role = Literal["train", "validation", "test", "map"]
+When = Literal["pre", "post"]
+ROLES: tuple[Role, ...] = ("train", "validation", "test", "map")
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    return (Path((info.context or {}).get("folder", ".")) / path.expanduser()).resolve()
+
+
+def _resolve_unless_url(text: str, info: ValidationInfo) -> str:
+    return text if "://" in text else str(_resolve(Path(text), info))
+
+
+def _read_geojson(value: object, info: ValidationInfo) -> object:
+    """An area may be a path to a GeoJSON file; a Feature or a collection of one stands for its geometry."""
+    if isinstance(value, str):
+        path = _resolve(Path(value), info)
+        try:
+            value = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} is no readable GeoJSON file ({error})") from error
+    if isinstance(value, Mapping) and value.get("type") == "FeatureCollection":
+        features = value.get("features", [])
+        if len(features) != 1:
+            raise ValueError(f"the collection has {len(features)} features; give one")
+        value = features[0]
+    return value.get("geometry") if isinstance(value, Mapping) and value.get("type") == "Feature" else value
+
+
+LocalPath = Annotated[Path, AfterValidator(_resolve)]
+PathOrUrl = Annotated[str, AfterValidator(_resolve_unless_url)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+BBox = tuple[Longitude, Latitude, Longitude, Latitude]
+Area = Annotated[BBox | dict[str, Any], BeforeValidator(_read_geojson)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+
+
+class Strict(BaseModel):
+    """A model that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Window(Strict):
+    """Days counted from the event's day, which belongs to no window; or a start and an end, both included."""
+
+    days: Annotated[int, Field(gt=0, le=730)] | None = None
+    start: date | None = None
+    end: date | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        explicit = self.start is not None and self.end is not None
+        if explicit == (self.days is not None) or (self.start is None) != (self.end is None):
+            raise ValueError("give either days, or both start and end")
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}")
+        return self
+
+
+class Sentinel1Collection(Strict):
+    """Where Sentinel-1 lies in a catalogue. `unit` is needed only where the items do not state it themselves."""
+
+    collection: str
+    vv: str = "vv"
+    vh: str = "vh"
+    unit: Literal["linear", "dB"] | None = None
+
+
+class Sentinel2Collection(Strict):
+    """Where Sentinel-2 L2A lies in a catalogue: asset names per band."""
+
+    collection: str
+    blue: str = "blue"
+    green: str = "green"
+    red: str = "red"
+    nir: str = "nir"
+    scl: str = "scl"
+
+
+class DemCollection(Strict):
+    """Where the terrain model lies in a catalogue."""
+
+    collection: str
+    elevation: str = "data"
+
+
+class StacSource(Strict):
+    """Scenes from a STAC catalogue on disk or a STAC API."""
+
+    kind: Literal["stac"]
+    catalog: PathOrUrl
+    sentinel1: Sentinel1Collection | None = None
+    sentinel2: Sentinel2Collection | None = None
+    dem: DemCollection | None = None
+    sign: Literal["planetary-computer"] | None = None
+
+
+class Raster(Strict):
+    """One band of a GeoTIFF, by number or by name: value = number in the file × scale + offset."""
+
+    path: LocalPath
+    band: int | str = 1
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+def _as_raster(value: object) -> object:
+    return {"path": value} if isinstance(value, (str, Path)) else value
+
+
+RasterOrPath = Annotated[Raster, BeforeValidator(_as_raster)]
+
+
+class Dated(Strict):
+    """A scene's time: its date, or only the side of the event where the date was not recorded."""
+
+    date: date | None = None
+    when: When | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.date is None) == (self.when is None):
+            raise ValueError("give either date, or when: pre or post")
+        return self
+
+
+class Sentinel1Files(Dated):
+    """One Sentinel-1 acquisition in files; `orbit` names its geometry (direction and relative orbit)."""
+
+    vv: RasterOrPath
+    vh: RasterOrPath | None = None
+    orbit: str
+    unit: Literal["linear", "dB"]
+
+
+class Sentinel2Files(Dated):
+    """One Sentinel-2 acquisition in files."""
+
+    blue: RasterOrPath | None = None
+    green: RasterOrPath | None = None
+    red: RasterOrPath | None = None
+    nir: RasterOrPath | None = None
+    scl: RasterOrPath | None = None
+
+
+class FilesSource(Strict):
+    """A person's own GeoTIFFs: scenes per sensor and date, or ready-made bands of a stack by name.
+
+    Files of any CRS and resolution are resampled (bilinear; nearest for classes) onto the case's grid.
+    """
+
+    kind: Literal["files"]
+    sentinel1: list[Sentinel1Files] = []
+    sentinel2: list[Sentinel2Files] = []
+    dem: RasterOrPath | None = None
+    bands: dict[str, RasterOrPath] = {}
+
+    @model_validator(mode="after")
+    def _known_bands(self) -> Self:
+        known(self.bands)
+        return self
+
+
+class ArchiveSource(Strict):
+    """A published dataset as it lies in its archive; `parts` picks scenes or chips by name, all without it.
+
+    `bands` names the channels in the archive's order; needed where the format does not fix it.
+    """
+
+    kind: Literal["archive"]
+    format: Literal["paper", "landslide4sense"]
+    folder: LocalPath
+    bands: Annotated[tuple[str, ...], AfterValidator(known)] | None = None
+    parts: list[str] | None = None
+
+
+SourceConfig = Annotated[StacSource | FilesSource | ArchiveSource, Field(discriminator="kind")]
+
+
+class Inventory(Strict):
+    """Mapped landslides: polygons of any CRS. `ring` is a band in metres around each outline to ignore."""
+
+    path: Annotated[str, AfterValidator(_resolve_unless_url)]
+    layer: str | None = None
+    date_field: str | None = None
+    ring: Annotated[float, Field(ge=0, le=1000)] = 0.0
+
+
+def _as_inventory(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
+class Case(Strict):
+    """One event to map. Archives bring their own grids, so only for them area and date may be missing."""
+
+    id: Identifier
+    title: str = ""
+    event_date: date | None = None
+    aoi: Area | None = None
+    pre: Window = Window(days=60)
+    post: Window = Window(days=60)
+    source: SourceConfig
+    inventory: Annotated[Inventory, BeforeValidator(_as_inventory)] | None = None
+    role: Role = "map"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.source.kind != "archive":
+            missing = [name for name in ("event_date", "aoi") if getattr(self, name) is None]
+            if missing:
+                raise ValueError(f"a case from {self.source.kind} needs {' and '.join(missing)}")
+        if self.event_date is not None:
+            self._windows_beside_the_event(self.event_date)
+        return self
+
+    def _windows_beside_the_event(self, event: date) -> None:
+        if self.pre.end and self.pre.end >= event:
+            raise ValueError(f"pre ends {self.pre.end}, not before the event of {event}")
+        if self.post.start and self.post.start <= event:
+            raise ValueError(f"post starts {self.post.start}, not after the event of {event}")
+
+    def window(self, when: When) -> tuple[date, date] | None:
+        """First and last day of a window, both included; None where the case has no date."""
+        window: Window = getattr(self, when)
+        if window.start and window.end:
+            return window.start, window.end
+        if self.event_date is None or window.days is None:
+            return None
+        day, span = self.event_date, timedelta(days=window.days)
+        return (day - span, day - timedelta(days=1)) if when == "pre" else (day + timedelta(days=1), day + span)
+
+    def side(self, day: date) -> When | None:
+        """The window that a day falls into, if any."""
+        for when in ("pre", "post"):
+            window = self.window(when)  # type: ignore[arg-type]
+            if window and window[0] <= day <= window[1]:
+                return when  # type: ignore[return-value]
+        return None
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(model: type[Model], path: Path) -> Model:
+    """Read a YAML file into a model; InputError names the file, the key and the value that is wrong."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}. Check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no valid YAML: {error}. Correct the line it names") from error
+    try:
+        return model.model_validate(data, context={"folder": path.resolve().parent})
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """A validation error as one line a mistake: the key, what is wrong, and what was given."""
+    lines = []
+    for item in error.errors(include_url=False, include_context=False):
+        given = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
+        message = item["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "unknown key")
+        lines.append(f"{'.'.join(str(place) for place in item['loc']) or 'the file'}: {message}{given}")
+    return "; ".join(lines) + ". Correct the file and run again"
+
+
+def load_case(path: Path) -> Case:
+    """Read a case; InputError names the file and the key that is wrong."""
+    return load(Case, path)

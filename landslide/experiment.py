@@ -1,0 +1,140 @@
+"""Experiments: which cases teach, validate and test, and which grid of members is trained.
+
+The defaults are the protocol of arXiv 2310.05959. A preset replaces defaults; what the file says replaces both.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from landslide.bands import BAND_SETS, known
+from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
+from landslide.errors import InputError
+
+ARCHITECTURES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus")
+LOSSES = ("bce", "dice", "jaccard", "lovasz", "focal")
+Architecture = Literal["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus"]
+Loss = Literal["bce", "dice", "jaccard", "lovasz", "focal"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "quick": {
+        "band_sets": ["all"],
+        "architectures": ["Unet", "Linknet", "FPN"],
+        "losses": ["bce", "dice"],
+        "learning_rates": [1e-3],
+        "encoder": "resnet18",
+        "epochs": 8,
+        "min_epochs": 1,
+        "patience": 8,
+        "plateau": 3,
+        "samples": 160,
+        "crop": 128,
+        "batch": 8,
+        "background": 0.2,
+        "ensemble_size": 6,
+    },
+}
+
+
+def _named_sets(value: object) -> object:
+    """A list of built-in names stands for a mapping from each to its bands."""
+    if not isinstance(value, list):
+        return value
+    unknown = [name for name in value if name not in BAND_SETS]
+    if unknown:
+        raise ValueError(f"unknown band set(s) {unknown}; built in are {', '.join(BAND_SETS)}; or map a name to bands")
+    return {name: BAND_SETS[name] for name in value}
+
+
+Bands = Annotated[tuple[str, ...], AfterValidator(known), Field(min_length=1)]
+
+
+class Split(Strict):
+    """Case ids per role, where an experiment wants other roles than the cases state."""
+
+    train: list[str]
+    validation: list[str]
+    test: list[str] = []
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        names = [*self.train, *self.validation, *self.test]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{sorted(twice)} stand(s) on two sides of the split; an event belongs to one")
+        return self
+
+
+class Experiment(Strict):
+    """A grid of members on a set of cases.
+
+    `epochs`, `min_epochs`, `patience` and `plateau` count epochs of `samples` crops; `crop` is in pixels;
+    `background` is the share of crops without a landslide; `separation_km` is the least distance between cases of
+    different roles.
+    """
+
+    id: Identifier
+    title: str = ""
+    preset: Literal["paper", "quick"] = "paper"
+    cases: Annotated[list[LocalPath], Field(min_length=1)]
+    split: Split | None = None
+    band_sets: Annotated[dict[Identifier, Bands], BeforeValidator(_named_sets), Field(min_length=1)] = {
+        name: BAND_SETS[name] for name in ("s1", "s2", "s1s2", "all")
+    }
+    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ARCHITECTURES
+    losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = LOSSES
+    learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1e-3, 1e-2)
+    encoder: str = "resnet34"
+    epochs: Annotated[int, Field(ge=1)] = 1000
+    min_epochs: Annotated[int, Field(ge=1)] = 50
+    patience: Annotated[int, Field(ge=1)] = 50
+    plateau: Annotated[int, Field(ge=1)] = 10
+    samples: Annotated[int, Field(ge=1)] = 1000
+    crop: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    batch: Annotated[int, Field(ge=2)] = 4
+    background: Annotated[float, Field(ge=0, le=1)] = 0.0
+    seed: Annotated[int, Field(ge=0)] = 42
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    ensemble_size: Annotated[int, Field(ge=1)] = 20
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    separation_km: Annotated[float, Field(ge=0)] = 5.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, data: object) -> object:
+        if not isinstance(data, Mapping):
+            return data
+        return {**PRESETS.get(str(data.get("preset", "paper")), {}), **data}
+
+    @property
+    def all_bands(self) -> tuple[str, ...]:
+        """Every band that some band set needs, each once, in the order of first use."""
+        return tuple(dict.fromkeys(band for bands in self.band_sets.values() for band in bands))
+
+
+def load_experiment(path: Path) -> tuple[Experiment, dict[Role, list[Case]]]:
+    """Read an experiment and its cases by role; InputError names the file and what is wrong with it."""
+    experiment = load(Experiment, path)
+    cases = [load_case(case) for case in experiment.cases]
+    ids = [case.id for case in cases]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise InputError(f"{path}: two cases are called {twice}. Give each its own id")
+    roles = _roles(experiment, cases, path)
+    for role in ("train", "validation"):
+        if not roles[role]:  # type: ignore[index]
+            raise InputError(
+                f"{path}: no case has the role {role}. Set `role:` in a case or `split:` in the experiment"
+            )
+    return experiment, roles
+
+
+def _roles(experiment: Experiment, cases: list[Case], path: Path) -> dict[Role, list[Case]]:
+    if experiment.split is None:
+        return {role: [case for case in cases if case.role == role] for role in ("train", "validation", "test")}
+    named: dict[str, list[str]] = experiment.split.model_dump()
+    by_id = {case.id: case for case in cases}
+    if unknown := [name for names in named.values() for name in names if name not in by_id]:
+        raise InputError(f"{path}: split names {unknown}, but the cases are {sorted(by_id)}. Correct the ids")
+    return {role: [by_id[name] for name in names] for role, names in named.items()}  # type: ignore[misc]

@@ -1,0 +1,192 @@
+"""Mountains: a power-law surface carved by rivers, and how water runs over it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+
+from .noise import Flags, Floats, Random, power_law, ramp, rank, smooth
+from .places import Place
+
+PIXEL = 10.0
+COARSE = 4
+RIVER_AREA = 0.9e6
+UPLIFT = 10.0
+ERODIBILITY = 0.2
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Drainage of a surface, raveled in C order: each cell's `receiver` (an outlet's is itself), `order` from the outlets up
+    and the upslope `area` in m2."""
+
+    receiver: Index
+    order: Index
+    area: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """A landscape on a 10 m grid, (rows, columns) float32, north up: elevation in m, slope in degrees, the gradient towards east and
+    north (rise over run), convergence (positive in hollows), height above the nearest river in m."""
+
+    elevation: Floats
+    slope: Floats
+    east: Floats
+    north: Floats
+    convergence: Floats
+    above_river: Floats
+    river: Flags
+    flow: Flow
+
+
+def make_terrain(random: Random, shape: tuple[int, int], place: Place) -> Terrain:
+    """Mountains with the place's steepness, roughness and valley floors; every cell drains off the grid."""
+    coarse = tuple(-(-length // COARSE) for length in shape)
+    carved = _carve(random, (coarse[0], coarse[1]))
+    fine = ndimage.zoom(carved, COARSE, order=3, mode="nearest", grid_mode=True)[: shape[0], : shape[1]].astype(np.float32)
+    fine = _valley_floors(_steepen(smooth(fine, 1.5), place.steepness), place.floor)
+    relief = np.ptp(fine)
+    detail = power_law(random, shape, 3.2, cutoff=1 / 40) * (0.004 + 0.012 * place.roughness) * relief
+    elevation = place.base_m + fine - fine.min() + detail * ramp(_slope(*_gradient(fine)), 3, 25)
+    return describe(smooth(elevation.astype(np.float32), 0.8))
+
+
+def describe(elevation: Floats) -> Terrain:
+    """Slope, drainage and rivers of an elevation model on the 10 m grid."""
+    flow = drainage(elevation, PIXEL)
+    area = flow.area.reshape(elevation.shape)
+    river = ndimage.binary_dilation(area > RIVER_AREA) | (area > RIVER_AREA / 3)
+    east, north = _gradient(elevation)
+    return Terrain(
+        elevation=elevation,
+        slope=_slope(east, north),
+        east=east,
+        north=north,
+        convergence=_convergence(elevation),
+        above_river=elevation - _drained_to(flow, river.ravel(), elevation),
+        river=river,
+        flow=flow,
+    )
+
+
+def drainage(elevation: Floats, pixel: float) -> Flow:
+    """Receivers that lead every cell off the grid through its lowest pass.
+
+    The path of least highest point from each cell to the edge lies on the minimum spanning tree whose links weigh as much as their higher end;
+    among links of equal height the lower end wins, which is the steepest descent wherever there is one.
+    Outlets are the lowest fifth of the edge (all of it would cut the relief into small coastal streams).
+    """
+    height = elevation.ravel().astype(np.float64)
+    height = height - height.min() + 1
+    start, end, weight = _links(height, elevation.shape)
+    outside = np.flatnonzero(_outlets(elevation))
+    start = np.concatenate([start, np.full(outside.size, height.size)])
+    end = np.concatenate([end, outside])
+    weight = np.concatenate([weight, height[outside] * 1e-6 + 1e-9])
+    graph = coo_matrix((weight, (start, end)), shape=(height.size + 1, height.size + 1)).tocsr()
+    order, before = breadth_first_order(minimum_spanning_tree(graph), height.size, directed=False)
+    receiver = np.where(before[:-1] == height.size, np.arange(height.size), before[:-1]).astype(np.int64)
+    order = order[1:].astype(np.int64)
+    return Flow(receiver, order, _accumulate(receiver, order, pixel**2))
+
+
+def _links(height: npt.NDArray[np.float64], shape: tuple[int, ...]) -> tuple[Index, Index, npt.NDArray[np.float64]]:
+    cells = np.arange(height.size).reshape(shape)
+    pairs = [
+        (cells[:, :-1], cells[:, 1:], 1.0),
+        (cells[:-1], cells[1:], 1.0),
+        (cells[:-1, :-1], cells[1:, 1:], np.sqrt(2)),
+        (cells[:-1, 1:], cells[1:, :-1], np.sqrt(2)),
+    ]
+    start = np.concatenate([first.ravel() for first, _, _ in pairs])
+    end = np.concatenate([second.ravel() for _, second, _ in pairs])
+    length = np.concatenate([np.full(first.size, distance) for first, _, distance in pairs])
+    higher = np.maximum(height[start], height[end])
+    drop = higher - np.minimum(height[start], height[end])
+    return start, end, higher - 1e-4 * drop / length
+
+
+def _outlets(elevation: Floats) -> Flags:
+    edge = np.ones(elevation.shape, bool)
+    edge[1:-1, 1:-1] = False
+    return edge & (elevation <= np.percentile(elevation[edge], 20))
+
+
+def _accumulate(receiver: Index, order: Index, cell: float) -> npt.NDArray[np.float64]:
+    area, target = [cell] * receiver.size, receiver.tolist()
+    for index in reversed(order.tolist()):
+        if target[index] != index:
+            area[target[index]] += area[index]
+    return np.asarray(area)
+
+
+def _carve(random: Random, shape: tuple[int, int], steps: int = 28) -> Floats:
+    """River incision by the stream power law dz/dt = U - K A^0.5 S, implicit in time (Braun & Willett 2013, Geomorphology 180,
+    eq. 22), with hillslope diffusion, from a power-law surface."""
+    surface = power_law(random, shape, 3.4)
+    uplift = (1 + 0.8 * rank(power_law(random, shape, 3.0))).ravel()
+    tilt = np.add.outer(np.linspace(-1, 1, shape[0]), random.choice([-1, 1]) * np.linspace(-1, 1, shape[1]))
+    surface = (UPLIFT * 6 * (surface + random.choice([-1, 1]) * tilt)).astype(np.float32)
+    pixel = PIXEL * COARSE
+    for _ in range(steps):
+        flow = drainage(surface, pixel)
+        factor = ERODIBILITY * np.sqrt(flow.area) / pixel
+        surface = smooth(_incise(surface.ravel(), UPLIFT * uplift, factor, flow).reshape(shape), 0.45)
+    return surface
+
+
+def _incise(height: Floats, uplift: Floats, factor: npt.NDArray[np.float64], flow: Flow) -> Floats:
+    new, target, pace = (height + uplift).tolist(), flow.receiver.tolist(), factor.tolist()
+    base = height.tolist()
+    for index in flow.order.tolist():
+        if target[index] == index:
+            new[index] = base[index]
+        elif new[index] > new[target[index]]:
+            new[index] = (new[index] + pace[index] * new[target[index]]) / (1 + pace[index])
+    return np.asarray(new, np.float32)
+
+
+def _steepen(elevation: Floats, steepness: float) -> Floats:
+    """Scale the relief until the 75th percentile of slope is `steepness` degrees."""
+    now = np.percentile(np.hypot(*_gradient(elevation)), 75)
+    return (elevation * np.tan(np.radians(steepness)) / now).astype(np.float32)
+
+
+def _valley_floors(elevation: Floats, share: float) -> Floats:
+    """Bury the foot of the slopes under sediment: a soft maximum with a smoothed surface of local minima."""
+    low = smooth(ndimage.minimum_filter(elevation, 61), 25)
+    level = low + share * smooth(ndimage.maximum_filter(elevation, 61) - low, 25)
+    softness = 0.02 * float(np.ptp(elevation)) + 1
+    floor = np.logaddexp(elevation / softness, (level - 0.25 * (level - elevation)) / softness) * softness
+    return floor.astype(np.float32)
+
+
+def _gradient(elevation: Floats) -> tuple[Floats, Floats]:
+    down, right = np.gradient(elevation, PIXEL)
+    return right.astype(np.float32), -down.astype(np.float32)
+
+
+def _slope(east: Floats, north: Floats) -> Floats:
+    return np.degrees(np.arctan(np.hypot(east, north))).astype(np.float32)
+
+
+def _convergence(elevation: Floats) -> Floats:
+    curvature = ndimage.laplace(smooth(elevation, 3.0), mode="nearest")
+    return (curvature / max(float(curvature.std()), 1e-6)).astype(np.float32)
+
+
+def _drained_to(flow: Flow, river: Flags, elevation: Floats) -> Floats:
+    """Elevation of the river cell that each cell drains to, found by jumping along receivers in doubled steps."""
+    target = np.where(river, np.arange(river.size), flow.receiver)
+    for _ in range(24):
+        further = target[target]
+        if np.array_equal(further, target):
+            break
+        target = further
+    return elevation.ravel()[target].reshape(elevation.shape)

@@ -1,0 +1,85 @@
+"""Who delivers the bands of a case: one small interface, one module a kind of source.
+
+A new source is one module with a class that satisfies `Source`, one model in `cases.py`, one row in `open_source`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from landslide.cases import ArchiveSource, Case, FilesSource
+from landslide.grid import Roi
+
+SEEN = ("s1_pre", "s1_post", "s2_pre", "s2_post")
+
+
+@dataclass(frozen=True)
+class SceneInfo:
+    """One acquisition that a source uses: what the report says was seen."""
+
+    sensor: str
+    when: str
+    id: str
+    date: str | None = None
+    orbit: str | None = None
+    cloud_cover: float | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Bands on one block. `values`: float32 (y, x) per band, NaN = not observed; `seen`: uint16 (y, x), how many
+    usable acquisitions each pixel has, per sensor and window (keys of `SEEN`; absent where the source cannot know).
+    """
+
+    values: Mapping[str, NDArray[np.float32]]
+    seen: Mapping[str, NDArray[np.uint16]] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """What the prepare stage asks of a source.
+
+    `parts` are the case's rasters by name, in order: one, called `scene`, for an event on its own grid; many for an
+    archive of chips. A grid without CRS is a raster without georeference.
+    """
+
+    bands: tuple[str, ...]
+    parts: Mapping[str, GeoBox]
+
+    def fingerprint(self) -> str:
+        """sha256 over everything that the bands depend on: files' contents, or items as the catalogue lists them."""
+        ...
+
+    def scenes(self) -> Sequence[SceneInfo]:
+        """The acquisitions in use, in time order."""
+        ...
+
+    def read(self, part: str, roi: Roi) -> Block:
+        """The bands of a part at row and column slices; the same values whatever blocks are asked for."""
+        ...
+
+    def label(self, part: str) -> NDArray[np.uint8] | None:
+        """The part's ready-made label (y, x), 0 or 1 and 255 = ignore; None where labels come from an inventory."""
+        ...
+
+
+def open_source(case: Case) -> Source:
+    """The source that a case names, opened on the case's grid.
+
+    Raises SourceError, EmptyWindowError or NoOverlapError before any pixel is read where the case cannot be served.
+    """
+    config: Any = case.source
+    if isinstance(config, ArchiveSource):
+        from landslide.sources.archive import Archive
+
+        return Archive(config)
+    if isinstance(config, FilesSource):
+        from landslide.sources.files import Files
+
+        return Files(case, config)
+    from landslide.sources.stac import Stac
+
+    return Stac(case, config)

@@ -1,0 +1,193 @@
+"""The prepare stage: a case and its source to a stack, how often each pixel was seen, and a label.
+
+A prepared case is a folder: `stack.json` and, for every part, `<part>.stack.tif` (float32 COG, one named band a
+feature, NaN = not observed), `<part>.seen.tif` (uint16, acquisitions per sensor and window, 65535 = unknown) and,
+where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pydantic import BaseModel
+from rasterio.features import geometry_mask
+
+from landslide.bands import BANDS
+from landslide.cases import Case
+from landslide.errors import InputError, SourceError
+from landslide.features.labels import Outlines, read_inventory
+from landslide.grid import Roi, area, blocks
+from landslide.progress import track
+from landslide.raster import Reader, cog
+from landslide.sources import SEEN, Source, open_source
+from landslide.store import Artifact, Request, Store, file_digest
+
+VERSION = 1
+BLOCK = 512
+IGNORE = 255
+UNKNOWN = 65535
+
+
+class Part(BaseModel):
+    """One raster of a prepared case. `observed` is the share of pixels with a value, per band."""
+
+    name: str
+    height: int
+    width: int
+    observed: dict[str, float]
+    landslide_pixels: int | None = None
+
+
+class StackInfo(BaseModel):
+    """What `stack.json` says: the case, its bands and parts, the scenes in use, what the inventory held."""
+
+    case: Case
+    bands: tuple[str, ...]
+    georeferenced: bool
+    parts: list[Part]
+    scenes: list[dict[str, Any]]
+    inventory: dict[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A prepared case on disk."""
+
+    folder: Path
+    info: StackInfo
+
+    @classmethod
+    def open(cls, folder: Path) -> "Stack":
+        """Read `stack.json`; InputError if the folder holds no prepared case."""
+        path = folder / "stack.json"
+        if not path.is_file():
+            raise InputError(f"{folder} holds no prepared case (no stack.json). Run `landslide prepare` first")
+        return cls(folder, StackInfo.model_validate_json(path.read_text()))
+
+    def reader(self, part: str) -> Reader:
+        """The part's bands, by name."""
+        return Reader(self.folder / f"{part}.stack.tif")
+
+    def seen(self, part: str) -> Reader:
+        """How often each pixel was seen."""
+        return Reader(self.folder / f"{part}.seen.tif")
+
+    def label(self, part: str) -> NDArray[np.uint8] | None:
+        """(y, x) uint8 label; None where the case has no inventory."""
+        path = self.folder / f"{part}.label.tif"
+        if not path.exists():
+            return None
+        with Reader(path) as reader:
+            label: NDArray[np.uint8] = reader.read(["label"])[0]
+        return label
+
+
+def prepare_request(case: Case, source: Source) -> Request:
+    """What the stack of a case depends on: the case less its role, the source's content, the inventory's."""
+    inputs = {"source": source.fingerprint()}
+    if case.inventory is not None:
+        inputs["inventory"] = file_digest(Path(case.inventory.path))
+    parameters = case.model_dump(mode="json", exclude={"role", "title"})
+    return Request(stage="prepare", version=VERSION, parameters=parameters, inputs=inputs)
+
+
+def prepare(case: Case, source: Source, folder: Path) -> None:
+    """Write a prepared case into an empty folder.
+
+    Raises SourceError naming the case where a band is NaN everywhere, and whatever the source and inventory raise.
+    """
+    outlines = {name: _outlines(case, geobox) for name, geobox in source.parts.items()}
+    parts = [_part(case, source, name, outlines[name], folder) for name in source.parts]
+    _refuse_blind_bands(case, source, parts)
+    counted = [found.counts for found in outlines.values() if found is not None]
+    info = StackInfo(
+        case=case,
+        bands=source.bands,
+        georeferenced=all(geobox.crs is not None for geobox in source.parts.values()),
+        parts=parts,
+        scenes=[asdict(scene) for scene in source.scenes()],
+        inventory=counted[0] if counted else None,
+    )
+    (folder / "stack.json").write_text(info.model_dump_json(indent=1))
+
+
+def obtain(case: Case, store: Store) -> Artifact:
+    """The prepared case from the store, built if it is not there."""
+    source = open_source(case)
+    return store.obtain(prepare_request(case, source), lambda folder: prepare(case, source, folder))
+
+
+def _outlines(case: Case, geobox: GeoBox) -> Outlines | None:
+    return None if case.inventory is None else read_inventory(case, geobox)
+
+
+def _part(case: Case, source: Source, name: str, outlines: Outlines | None, folder: Path) -> Part:
+    geobox = source.parts[name]
+    ready = source.label(name)
+    observed = dict.fromkeys(source.bands, 0)
+    positives = 0
+    label = np.full(geobox.shape, IGNORE, "uint8") if outlines is not None or ready is not None else None
+    units = [BANDS[band].unit for band in source.bands]
+    with (
+        cog(folder / f"{name}.stack.tif", geobox, source.bands, "float32", float("nan"), units) as stack,
+        cog(folder / f"{name}.seen.tif", geobox, SEEN, "uint16", UNKNOWN) as seen,
+    ):
+        for roi, values, counts in _blocks(case, source, name):
+            stack.write(values, roi)
+            seen.write(counts, roi)
+            for band, plane in zip(source.bands, values, strict=True):
+                observed[band] += int(np.isfinite(plane).sum())
+            if label is not None:
+                truth = ready[roi] if ready is not None else outlines.burn(roi)  # type: ignore[union-attr]
+                label[roi] = np.where(np.isfinite(values).any(0), truth, IGNORE)
+    if label is not None:
+        positives = int((label == 1).sum())
+        with cog(folder / f"{name}.label.tif", geobox, ["label"], "uint8", IGNORE) as writer:
+            writer.write(label[None], (slice(0, label.shape[0]), slice(0, label.shape[1])))
+    pixels = geobox.shape.y * geobox.shape.x
+    return Part(
+        name=name,
+        height=geobox.shape.y,
+        width=geobox.shape.x,
+        observed={band: count / pixels for band, count in observed.items()},
+        landslide_pixels=None if label is None else positives,
+    )
+
+
+def _blocks(case: Case, source: Source, name: str) -> Iterator[tuple[Roi, NDArray[np.float32], NDArray[np.uint16]]]:
+    geobox = source.parts[name]
+    for roi in track(blocks(tuple(geobox.shape), BLOCK), f"Preparing {case.id}"):
+        block = source.read(name, roi)
+        shape = (roi[0].stop - roi[0].start, roi[1].stop - roi[1].start)
+        values = np.stack([block.values[band] for band in source.bands]).astype("float32")
+        values[:, _outside(case, geobox[roi])] = np.nan
+        unknown = np.full(shape, UNKNOWN, "uint16")
+        yield roi, values, np.stack([block.seen.get(key, unknown) for key in SEEN])
+
+
+def _outside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
+    """Pixels outside a polygon area of interest; a bbox fills its grid."""
+    if not isinstance(case.aoi, Mapping) or geobox.crs is None:
+        return np.zeros(geobox.shape, bool)
+    polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
+    mask: NDArray[np.bool_] = geometry_mask([polygon], geobox.shape, geobox.affine, all_touched=True)
+    return mask
+
+
+def _refuse_blind_bands(case: Case, source: Source, parts: list[Part]) -> None:
+    blind = [band for band in source.bands if not any(part.observed[band] > 0 for part in parts)]
+    if blind:
+        windows = {when: case.window(when) for when in ("pre", "post")}  # type: ignore[arg-type]
+        had = [f"{scene.sensor} {scene.date or scene.when} {scene.orbit or ''}".strip() for scene in source.scenes()]
+        raise SourceError(
+            f"case {case.id}: {blind} hold no observed pixel in windows {_days(windows)}; the source had "
+            f"{had or 'no dated scenes'}. Widen the windows, or leave the sensor out of the source"
+        )
+
+
+def _days(windows: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {w[0]}..{w[1]}" if w else f"{name} undated" for name, w in windows.items())

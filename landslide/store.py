@@ -1,0 +1,160 @@
+"""The artifact store: every stage's result in a folder named by what it was made of.
+
+`key = sha256(stage, version, parameters, inputs)`; the files lie in `<root>/<stage>/<key>/` beside a `manifest.json`
+with each file's sha256. A result is built in a temporary folder beside its final place, synced and renamed, so a
+reader sees all of it or nothing; it counts as present only while its manifest verifies.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from landslide import __version__
+from landslide.errors import InputError, StoreError
+
+MANIFEST = "manifest.json"
+KEY_LENGTH = 24
+
+
+class Request(BaseModel):
+    """What a stage is asked for: small, JSON, and all that its result depends on.
+
+    `inputs` maps a role to a digest: the key of an artifact, or the sha256 of a file's content.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    version: int
+    parameters: dict[str, Any]
+    inputs: dict[str, str] = {}
+
+    @property
+    def key(self) -> str:
+        """24 hexadecimal digits that name the result."""
+        return digest(self.model_dump(mode="json"))[:KEY_LENGTH]
+
+
+class Artifact(BaseModel):
+    """A reference to a result: what tasks pass to each other. Its place depends on the store, its identity does not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of artifacts."""
+
+    root: Path
+
+    def path(self, artifact: Artifact | Request) -> Path:
+        """Where the artifact's files lie, or would lie."""
+        return self.root / artifact.stage / artifact.key
+
+    def find(self, request: Request) -> Artifact | None:
+        """The finished result of a request; None if it is missing, incomplete or damaged."""
+        return Artifact(stage=request.stage, key=request.key) if verify(self.path(request)) else None
+
+    def obtain(self, request: Request, build: Callable[[Path], None]) -> Artifact:
+        """The result of a request, built by `build(folder)` only when no verified one is there."""
+        return self.find(request) or self.build(request, build)
+
+    def build(self, request: Request, build: Callable[[Path], None]) -> Artifact:
+        """Build the result anew and publish it whole. Whatever `build` raises leaves nothing behind."""
+        final = self.path(request)
+        draft = final.with_name(f".{final.name}.{os.getpid()}.{time.monotonic_ns()}")
+        writable(self.root)
+        draft.mkdir(parents=True)
+        started = time.monotonic()
+        try:
+            build(draft)
+            _write_manifest(draft, request, time.monotonic() - started)
+            _publish(draft, final)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return Artifact(stage=request.stage, key=request.key)
+
+    def manifest(self, artifact: Artifact) -> dict[str, Any]:
+        """The manifest of a published artifact."""
+        manifest: dict[str, Any] = json.loads((self.path(artifact) / MANIFEST).read_text())
+        return manifest
+
+
+def digest(value: object) -> str:
+    """sha256 of a value's canonical JSON: sorted keys, no spaces."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content; InputError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}. Check the path") from error
+
+
+def verify(folder: Path) -> bool:
+    """Whether every file that the folder's manifest lists is there, unchanged."""
+    try:
+        files: Mapping[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(file_digest(folder / name) == sha for name, sha in files.items())
+    except (OSError, ValueError, KeyError, InputError):
+        return False
+
+
+def writable(folder: Path) -> None:
+    """Make the folder; StoreError if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write into {folder}: {error.strerror}. Choose another folder") from error
+    if not os.access(folder, os.W_OK):
+        raise StoreError(f"cannot write into {folder}: permission denied. Choose another folder")
+
+
+def _write_manifest(folder: Path, request: Request, seconds: float) -> None:
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    manifest = {
+        **request.model_dump(mode="json"),
+        "key": request.key,
+        "files": {name: file_digest(folder / name) for name in names},
+        "versions": {"landslide": __version__, "python": platform.python_version()},
+        "seconds": round(seconds, 3),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+def _publish(draft: Path, final: Path) -> None:
+    for path in draft.rglob("*"):
+        if path.is_file():
+            _sync(path)
+    _sync(draft)
+    if verify(final):  # another process was faster: its result is as good
+        shutil.rmtree(draft)
+        return
+    if final.exists():
+        shutil.rmtree(final)
+    draft.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
