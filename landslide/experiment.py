@@ -3,7 +3,7 @@
 The defaults are the protocol of arXiv 2310.05959. A preset replaces defaults; what the file says replaces both.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,11 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from landslide.bands import BAND_SETS, known
 from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
 from landslide.errors import InputError
-
-ARCHITECTURES = ("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus")
-LOSSES = ("bce", "dice", "jaccard", "lovasz", "focal")
-Architecture = Literal["Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus"]
-Loss = Literal["bce", "dice", "jaccard", "lovasz", "focal"]
+from landslide.models import ARCHITECTURES, LOSSES
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -49,6 +45,17 @@ def _named_sets(value: object) -> object:
     return {name: BAND_SETS[name] for name in value}
 
 
+def _one_of(known_names: Collection[str], noun: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in known_names:
+            raise ValueError(f"unknown {noun} {name!r}; known are {', '.join(known_names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+Architecture = Annotated[str, _one_of(ARCHITECTURES, "architecture")]
+Loss = Annotated[str, _one_of(LOSSES, "loss")]
 Bands = Annotated[tuple[str, ...], AfterValidator(known), Field(min_length=1)]
 
 
@@ -84,7 +91,7 @@ class Experiment(Strict):
         name: BAND_SETS[name] for name in ("s1", "s2", "s1s2", "all")
     }
     architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ARCHITECTURES
-    losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = LOSSES
+    losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = tuple(LOSSES)
     learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1e-3, 1e-2)
     encoder: str = "resnet34"
     epochs: Annotated[int, Field(ge=1)] = 1000
@@ -137,4 +144,4 @@ def _roles(experiment: Experiment, cases: list[Case], path: Path) -> dict[Role, 
     by_id = {case.id: case for case in cases}
     if unknown := [name for names in named.values() for name in names if name not in by_id]:
         raise InputError(f"{path}: split names {unknown}, but the cases are {sorted(by_id)}. Correct the ids")
-    return {role: [by_id[name] for name in names] for role, names in named.items()}  # type: ignore[misc]
+    return {role: [by_id[name] for name in names] for role, names in named.items()}

@@ -160,7 +160,7 @@ def _part(case: Case, source: Source, name: str, outlines: Outlines | None, fold
 
 def _blocks(case: Case, source: Source, name: str) -> Iterator[tuple[Roi, NDArray[np.float32], NDArray[np.uint16]]]:
     geobox = source.parts[name]
-    for roi in track(blocks(tuple(geobox.shape), BLOCK), f"Preparing {case.id}"):
+    for roi in track(blocks((geobox.shape.y, geobox.shape.x), BLOCK), f"Preparing {case.id}"):
         block = source.read(name, roi)
         shape = (roi[0].stop - roi[0].start, roi[1].stop - roi[1].start)
         values = np.stack([block.values[band] for band in source.bands]).astype("float32")

@@ -48,9 +48,11 @@ class Terrain:
 def make_terrain(random: Random, shape: tuple[int, int], place: Place) -> Terrain:
     """Mountains with the place's steepness, roughness and valley floors; every cell drains off the grid."""
     coarse = tuple(-(-length // COARSE) for length in shape)
-    carved = _carve(random, (coarse[0], coarse[1]))
-    fine = ndimage.zoom(carved, COARSE, order=3, mode="nearest", grid_mode=True)[: shape[0], : shape[1]].astype(np.float32)
-    fine = _valley_floors(_steepen(smooth(fine, 1.5), place.steepness), place.floor)
+    carved = _valley_floors(_carve(random, (coarse[0], coarse[1])), place.floor)
+    fine = ndimage.zoom(carved, COARSE, order=3, mode="nearest", grid_mode=True)[: shape[0], : shape[1]].astype(
+        np.float32
+    )
+    fine = _steepen(smooth(fine, 1.5), place.steepness)
     relief = np.ptp(fine)
     detail = power_law(random, shape, 3.2, cutoff=1 / 40) * (0.004 + 0.012 * place.roughness) * relief
     elevation = place.base_m + fine - fine.min() + detail * ramp(_slope(*_gradient(fine)), 3, 25)
@@ -159,12 +161,11 @@ def _steepen(elevation: Floats, steepness: float) -> Floats:
 
 
 def _valley_floors(elevation: Floats, share: float) -> Floats:
-    """Bury the foot of the slopes under sediment: a soft maximum with a smoothed surface of local minima."""
-    low = smooth(ndimage.minimum_filter(elevation, 61), 25)
-    level = low + share * smooth(ndimage.maximum_filter(elevation, 61) - low, 25)
-    softness = 0.02 * float(np.ptp(elevation)) + 1
-    floor = np.logaddexp(elevation / softness, (level - 0.25 * (level - elevation)) / softness) * softness
-    return floor.astype(np.float32)
+    """Level the ground beside rivers: the height h above the river becomes sqrt(h^2 + d^2) - d, d a `share` of the relief."""
+    flow = drainage(elevation, PIXEL * COARSE)
+    above = np.maximum(elevation - _drained_to(flow, flow.area > RIVER_AREA, elevation), 0)
+    depth = share * float(np.ptp(elevation))
+    return elevation - smooth(above - np.hypot(above, depth) + depth, 0.7)
 
 
 def _gradient(elevation: Floats) -> tuple[Floats, Floats]:

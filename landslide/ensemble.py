@@ -1,0 +1,188 @@
+"""Ensembles: an ordered list of members with their normalisation and threshold, all in one folder.
+
+The folder holds `ensemble.json` and one safetensors file a member, best first; after an evaluation also `scores.json`.
+Nothing else is needed to map an event. The members' probabilities are averaged, each with its weight.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from landslide.errors import BandError, InputError, TrainingError
+from landslide.models import MemberSpec, build
+from landslide.store import Request, digest, file_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+VERSION = 1
+FILE = "ensemble.json"
+
+
+class Normalisation(BaseModel):
+    """Per band of the set: mean and standard deviation over the training cases, in the band's unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(band, y, x) to z-scores, float32; NaN becomes 0, the mean, and is told apart by `observed` alone."""
+        mean, std = (np.asarray(part, "float32")[:, None, None] for part in (self.mean, self.std))
+        scores: NDArray[np.float32] = np.nan_to_num((values - mean) / std, nan=0.0, posinf=0.0, neginf=0.0)
+        return scores
+
+
+def observed(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(y, x): where every band of (band, y, x) has a value. Elsewhere a map says "not observed"."""
+    return np.asarray(np.isfinite(values).all(axis=0))
+
+
+class Voter(BaseModel):
+    """One member of an ensemble: what it is, how it did on validation, where its weights lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: MemberSpec
+    validation_f1: float
+    weight: float
+    file: str
+
+
+class EnsembleInfo(BaseModel):
+    """`ensemble.json`. `members` are ordered by rank; `crop` is the side of the training crops in pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    band_set: str
+    bands: tuple[str, ...]
+    normalisation: Normalisation
+    threshold: float
+    crop: int
+    members: list[Voter]
+    cases: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """An ensemble on disk."""
+
+    folder: Path
+    info: EnsembleInfo
+
+    @classmethod
+    def open(cls, folder: Path) -> Ensemble:
+        """Read an ensemble's folder; InputError if it is none or a member's file is missing."""
+        try:
+            info = EnsembleInfo.model_validate_json((folder / FILE).read_text())
+        except OSError as error:
+            raise InputError(f"{folder} holds no ensemble (no {FILE}). Give the folder that `train` names") from error
+        except ValueError as error:
+            raise InputError(
+                f"{folder / FILE} is no ensemble of this version: {error}. Train or copy it again"
+            ) from error
+        if missing := [voter.file for voter in info.members if not (folder / voter.file).is_file()]:
+            raise InputError(f"{folder} lacks the weights {missing}. Copy the whole folder of the ensemble")
+        return cls(folder, info)
+
+    def fingerprint(self) -> str:
+        """sha256 over `ensemble.json` and every member's weights."""
+        names = [FILE, *(voter.file for voter in self.info.members)]
+        return digest([file_digest(self.folder / name) for name in names])
+
+    def load(self, voter: Voter, device: str = "cpu") -> nn.Module:
+        """A member, ready for inference; its input is (batch, bands, y, x) as `normalisation.apply` gives it."""
+        return load_member(voter.spec, self.folder / voter.file, device)
+
+    def scores(self) -> dict[str, Any] | None:
+        """What its test cases showed; None before an evaluation."""
+        path = self.folder / "scores.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def check_bands(self, present: Sequence[str], where: str) -> None:
+        """BandError naming both sides if a band that the members were trained on is missing."""
+        if missing := [band for band in self.info.bands if band not in present]:
+            raise BandError(
+                f"{where} lacks {missing}, which ensemble {self.info.name} was trained on; it has {list(present)}. "
+                "Give the case a source with these bands, or choose another ensemble"
+            )
+
+
+def load_member(spec: MemberSpec, path: Path, device: str = "cpu") -> nn.Module:
+    """A trained member in evaluation mode; InputError if the weights do not fit the architecture or are damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    network = build(spec.architecture, spec.encoder, len(spec.bands))
+    try:
+        network.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} holds no weights of a {spec.architecture}: {error}. Train the member again"
+        ) from error
+    return network.to(device).eval()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finished member as the selection sees it. `key` names its artifact."""
+
+    key: str
+    spec: MemberSpec
+    validation_f1: float | None
+    weights: Path
+
+
+def rank(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Members by validation F1, best first, diverged ones left out; ties by name. TrainingError if none is left."""
+    usable = [candidate for candidate in candidates if candidate.validation_f1 is not None]
+    if not usable:
+        raise TrainingError("every member diverged. Lower the learning rates or check the bands of the training cases")
+    return sorted(usable, key=lambda member: (-(member.validation_f1 or 0.0), member.spec.name))
+
+
+def assemble_request(info: EnsembleInfo, members: Sequence[Candidate]) -> Request:
+    """What an ensemble depends on: its description and its members' artifacts."""
+    inputs = {f"member-{i:02d}": member.key for i, member in enumerate(members, 1)}
+    return Request(stage="assemble", version=VERSION, parameters=info.model_dump(mode="json"), inputs=inputs)
+
+
+def assemble(info: EnsembleInfo, members: Sequence[Candidate], folder: Path) -> None:
+    """Write an ensemble's folder: the description, and the members' weights as links where the disk allows it."""
+    for voter, member in zip(info.members, members, strict=True):
+        link(member.weights, folder / voter.file)
+    (folder / FILE).write_text(info.model_dump_json(indent=1))
+
+
+def voters(members: Sequence[Candidate]) -> list[Voter]:
+    """Ranked members as equal votes."""
+    return [
+        Voter(
+            spec=member.spec,
+            validation_f1=member.validation_f1 or 0.0,
+            weight=1.0,
+            file=f"{place:02d}-{member.spec.name}.safetensors",
+        )
+        for place, member in enumerate(members, 1)
+    ]
+
+
+def link(source: Path, target: Path) -> None:
+    """A hard link, or a copy across file systems."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,91 @@
+"""Windowed, overlapping, blended inference of a scene of any size in bounded memory.
+
+Windows of one size walk over the scene; where they overlap, logits are averaged with a weight that falls towards each
+window's edge, so that no seam shows. Only one row of windows is held at a time. A scene that fits one window is one
+pass, padded to the network's stride: the published protocol.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from landslide.models import STRIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from landslide.grid import Roi
+
+    Read = Callable[[Roi], NDArray[np.float32]]
+
+WINDOW = 512
+OVERLAP = 128
+
+
+def starts(length: int, window: int, overlap: int) -> list[int]:
+    """First pixels of the windows along one side: evenly spaced, the last one ending at the scene's edge."""
+    if length <= window:
+        return [0]
+    count = int(np.ceil((length - overlap) / (window - overlap)))
+    return [round(i * (length - window) / (count - 1)) for i in range(count)]
+
+
+def taper(size: int, overlap: int) -> NDArray[np.float32]:
+    """Blending weight along one side of a window: rises over the overlap, 1 inside, never 0."""
+    pixel = np.arange(size, dtype="float32") + 0.5
+    weight: NDArray[np.float32] = np.minimum(np.minimum(pixel, size - pixel) / max(overlap, 1), 1)
+    return weight
+
+
+def probability_rows(
+    network: nn.Module, read: Read, shape: tuple[int, int], window: int = WINDOW, overlap: int = OVERLAP
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """`logit_rows` through the sigmoid: probabilities 0-1."""
+    for rows, logits in logit_rows(network, read, shape, window, overlap):
+        yield rows, torch.sigmoid(torch.from_numpy(logits)).numpy()
+
+
+def logit_rows(
+    network: nn.Module, read: Read, shape: tuple[int, int], window: int = WINDOW, overlap: int = OVERLAP
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows of logits (rows, width), float32, from top to bottom, each row once.
+
+    `read(roi)` gives the normalised input (band, y, x) without NaN; `shape` is (height, width) in pixels. The network
+    is used as it stands (call `eval()` first), on its own device.
+    """
+    height, width = shape
+    rows, columns = starts(height, window, overlap), starts(width, window, overlap)
+    tall, wide = min(window, height), min(window, width)
+    weight = np.outer(taper(tall, overlap), taper(wide, overlap))
+    total, weights = np.zeros((tall, width), "float32"), np.zeros((tall, width), "float32")
+    for index, row in enumerate(rows):
+        for column in columns:
+            part = np.s_[:, column : column + wide]
+            total[part] += weight * _forward(network, read((slice(row, row + tall), slice(column, column + wide))))
+            weights[part] += weight
+        done = (rows[index + 1] if index + 1 < len(rows) else height) - row
+        yield slice(row, row + done), total[:done] / weights[:done]
+        total, weights = _shifted(total, done), _shifted(weights, done)
+
+
+def _shifted(rows: NDArray[np.float32], done: int) -> NDArray[np.float32]:
+    """The rows still open move to the top, fresh ones follow."""
+    moved = np.zeros_like(rows)
+    moved[: len(rows) - done] = rows[done:]
+    return moved
+
+
+def _forward(network: nn.Module, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = values.shape[1:]
+    padding = (0, -width % STRIDE, 0, -height % STRIDE)
+    device = next(network.parameters()).device
+    batch = torch.nn.functional.pad(torch.from_numpy(values)[None], padding).to(device)
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = network(batch)[0, 0, :height, :width].float().cpu().numpy()
+    return logits
