@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from .changes import Change, Look, Truth, paint
 from .landscape import Cover, Landscape
-from .noise import Floats, Random, power_law, ramp, uniform
+from .noise import Floats, Random, power_law, ramp, smooth, uniform
 from .terrain import PIXEL
 
 FOREVER = float("inf")
@@ -29,8 +29,8 @@ def clear_cuts(random: Random, landscape: Landscape, area: float) -> Change:
         look = Look(
             onset=_day(random),
             until=FOREVER,
-            green=float(random.uniform(0.05, 0.45)),
-            tone=float(random.lognormal(np.log(0.85), 0.2)),
+            green=float(random.uniform(0.08, 0.45)),
+            tone=float(random.lognormal(np.log(0.8), 0.2)),
             rough=float(random.normal(0, 0.8)),
         )
         objects.append((stand, look))
@@ -60,9 +60,10 @@ def harvests(random: Random, landscape: Landscape, area: float) -> Change:
 def floods(random: Random, landscape: Landscape, area: float) -> Change:
     """Banks under water from the event on for weeks, then mud."""
     terrain = landscape.terrain
-    reach = uniform(power_law(random, landscape.shape, 2.8))
-    banks = np.where((terrain.slope < 14) & ~terrain.river, terrain.above_river / (0.4 + reach), np.inf)
-    fraction = _lowest(smooth_ties(random, banks), area, limit=14.0)
+    reach = uniform(power_law(random, landscape.shape, 3.0))
+    above = smooth(terrain.above_river, 1.5) / (0.1 + reach**2)
+    banks = np.where((smooth(terrain.slope, 1.5) < 16) & ~terrain.river, above, np.float32(np.inf))
+    fraction = _lowest(banks, area, limit=14.0)
     onset, dries = random.uniform(-2, 0.5), random.uniform(12, 30) + 25 * reach
     return _even(Truth.FLOOD, fraction, onset, dries.astype(np.float32), green=0.08, tone=0.75)
 
@@ -75,14 +76,9 @@ def snow(random: Random, landscape: Landscape, area: float) -> Change:
     height = ramp(terrain.elevation, terrain.elevation.min(), terrain.elevation.max())
     lie = height + 0.35 * shade + 0.12 * power_law(random, landscape.shape, 2.2)
     fraction = _lowest(-lie, area, limit=np.inf)
-    fraction = np.clip(ndimage.gaussian_filter(fraction, 1.0), 0, 1)
+    fraction = np.clip(smooth(fraction, 1.0), 0, 1)
     falls, melts = random.uniform(3, 15), np.float32(random.uniform(35, 55))
     return _even(Truth.SNOW, fraction, falls, melts + 10 * height, green=0.0, tone=1.0)
-
-
-def smooth_ties(random: Random, values: Floats) -> Floats:
-    """Break ties of a ranking with a little noise."""
-    return values + random.uniform(0, 0.05, values.shape).astype(np.float32)
 
 
 CONFOUNDERS: dict[Truth, Callable[[Random, Landscape, float], Change]] = {

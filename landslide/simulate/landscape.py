@@ -1,6 +1,6 @@
 """What grows where, and how green it is on a given day."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import IntEnum
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .noise import Bytes, Floats, Random, power_law, ramp, uniform
+from .noise import Bytes, Floats, Random, cut, power_law, ramp, uniform
 from .places import Place
 from .terrain import PIXEL, Terrain, make_terrain
 
@@ -105,3 +105,8 @@ def _parcels(random: Random, shape: tuple[int, int]) -> npt.NDArray[np.int32]:
     piece -= piece.min()
     _, number = np.unique(strip * (piece.max() + 1) + piece, return_inverse=True)
     return (number.reshape(shape) + 1).astype(np.int32)
+
+
+def crop(landscape: Landscape, window: tuple[slice, slice]) -> Landscape:
+    """The landscape inside a window of its grid."""
+    return cut(replace(landscape, terrain=cut(landscape.terrain, window)), window)

@@ -1,6 +1,7 @@
 """Random fields on a grid."""
 
-from typing import Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,11 @@ Flags = npt.NDArray[np.bool_]
 Random = np.random.Generator
 
 SUBPIXELS = 4
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Rasters = TypeVar("Rasters", bound="DataclassInstance")
 
 
 def power_law(random: Random, shape: tuple[int, int], exponent: float, cutoff: float = 0.0) -> Floats:
@@ -52,6 +58,13 @@ def rank(field: Floats) -> Floats:
     order = np.empty(field.size, np.float32)
     order[np.argsort(field, axis=None, kind="stable")] = np.linspace(0, 1, field.size, dtype=np.float32)
     return order.reshape(field.shape)
+
+
+def cut(rasters: Rasters, window: tuple[slice, slice]) -> Rasters:
+    """A dataclass with every array in it cut to a window of its last two axes."""
+    arrays = {field.name: getattr(rasters, field.name) for field in fields(rasters)}
+    parts = {name: array[..., *window] for name, array in arrays.items() if isinstance(array, np.ndarray)}
+    return replace(rasters, **parts)
 
 
 def coverage(geometry: Geometry, shape: tuple[int, int], pixel: float = 1.0) -> tuple[tuple[slice, slice], Floats]:

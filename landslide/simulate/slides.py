@@ -97,23 +97,20 @@ def _slide(random: Random, landscape: Landscape, source: int, area: float) -> Sl
 
 def _run_out(random: Random, landscape: Landscape, source: int, length: float) -> Points:
     """The path of steepest descent from the source, smoothed, until its length, a river or gentle ground ends it."""
-    terrain, columns = landscape.terrain, landscape.shape[1]
-    slope, elevation, receiver = terrain.slope.ravel(), terrain.elevation.ravel(), terrain.flow.receiver
-    cells, walked, here = [source], 0.0, source
+    terrain = landscape.terrain
+    row, column = divmod(source, landscape.shape[1])
+    cells, walked = [(column, row)], 0.0
     while walked < length:
-        below = int(receiver[here])
-        gentle = slope[here] < STOP_SLOPE and walked > 30
-        if (
-            below == here
-            or gentle
-            or elevation[below] > elevation[here]
-            or landscape.cover.ravel()[here] == Cover.WATER
-        ):
+        down, right = (int(step) for step in terrain.descent[:, row, column])
+        below = row + down, column + right
+        climbs = terrain.elevation[below] >= terrain.elevation[row, column]
+        rests = walked > 30 and terrain.slope[row, column] < STOP_SLOPE
+        if climbs or rests or landscape.cover[row, column] == Cover.WATER:
             break
-        walked += PIXEL * float(np.hypot(below // columns - here // columns, below % columns - here % columns))
-        cells.append(below)
-        here = below
-    points = np.array([(cell % columns + 0.5, cell // columns + 0.5) for cell in cells]) * PIXEL
+        walked += PIXEL * float(np.hypot(down, right))
+        row, column = below
+        cells.append((column, row))
+    points = (np.array(cells) + 0.5) * PIXEL
     if len(cells) == 1:
         points = np.vstack([points, points + PIXEL * 0.3])
     return _cut(ndimage.gaussian_filter1d(points, 1.5, axis=0, mode="nearest") + random.uniform(-3, 3, 2), length)

@@ -33,7 +33,8 @@ class Flow:
 @dataclass(frozen=True)
 class Terrain:
     """A landscape on a 10 m grid, (rows, columns) float32, north up: elevation in m, slope in degrees, the gradient towards east and
-    north (rise over run), convergence (positive in hollows), height above the nearest river in m."""
+    north (rise over run), convergence (positive in hollows), height in m above the river that a pixel drains to; and `descent`, int8
+    (2, rows, columns), the step in rows and columns that water takes, 0 and 0 where it leaves the grid."""
 
     elevation: Floats
     slope: Floats
@@ -42,7 +43,7 @@ class Terrain:
     convergence: Floats
     above_river: Floats
     river: Flags
-    flow: Flow
+    descent: npt.NDArray[np.int8]
 
 
 def make_terrain(random: Random, shape: tuple[int, int], place: Place) -> Terrain:
@@ -73,7 +74,7 @@ def describe(elevation: Floats) -> Terrain:
         convergence=_convergence(elevation),
         above_river=elevation - _drained_to(flow, river.ravel(), elevation),
         river=river,
-        flow=flow,
+        descent=_steps(flow, elevation.shape),
     )
 
 
@@ -180,6 +181,11 @@ def _slope(east: Floats, north: Floats) -> Floats:
 def _convergence(elevation: Floats) -> Floats:
     curvature = ndimage.laplace(smooth(elevation, 3.0), mode="nearest")
     return (curvature / max(float(curvature.std()), 1e-6)).astype(np.float32)
+
+
+def _steps(flow: Flow, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:
+    below = np.stack(np.unravel_index(flow.receiver, shape))
+    return (below.reshape(2, *shape) - np.indices(shape)).astype(np.int8)
 
 
 def _drained_to(flow: Flow, river: Flags, elevation: Floats) -> Floats:

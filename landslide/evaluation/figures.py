@@ -1,0 +1,90 @@
+"""Figures of an evaluation: F1 over the ensemble's size, and the performance diagram."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from landslide.evaluation.counts import Counts
+    from landslide.evaluation.curves import Evaluation
+
+INK, ACCENT, SOFT, WARM = "#1b2a33", "#0b6e8a", "#9fb4bd", "#c8553d"
+
+
+def draw_curve(evaluation: Evaluation, size: int, title: str, path: Path) -> None:
+    """F1 of the best k members over k, pooled and per case, beside each member alone and the dNDVI threshold."""
+    figure, axes = _canvas(7.2, 4.4)
+    sizes = np.arange(1, len(evaluation.curve) + 1)
+    if len(evaluation.observed) > 1:
+        for case in evaluation.observed:
+            axes.plot(sizes, [_f1(row.cases[case]) for row in evaluation.curve], color=SOFT, lw=1, zorder=1)
+    axes.scatter(sizes, [_f1(row.pooled) for row in evaluation.members], s=16, color=SOFT, label="each member alone")
+    axes.plot(
+        sizes, [_f1(row.pooled) for row in evaluation.curve], color=ACCENT, lw=2.2, label="ensemble of the best k"
+    )
+    if evaluation.baseline:
+        threshold, row = evaluation.baseline
+        label = f"best dNDVI threshold ({threshold:+.2f}, in hindsight)"
+        axes.axhline(_f1(row.pooled), color=WARM, lw=1.2, ls="--", label=label)
+    chosen = min(size, len(sizes))
+    axes.scatter([chosen], [_f1(evaluation.curve[chosen - 1].pooled)], s=64, color=ACCENT, ec="white", zorder=3)
+    axes.set(xlabel="members, ranked on validation (k)", ylabel="F1 on the test cases", title=title, ylim=(0, 1))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, path)
+
+
+def draw_performance(evaluation: Evaluation, size: int, title: str, path: Path) -> None:
+    """Performance diagram (Roebber 2009): detection over success ratio, with lines of equal F1 and equal bias."""
+    figure, axes = _canvas(5.4, 5.2)
+    _diagram_lines(axes)
+    chosen = evaluation.curve[min(size, len(evaluation.curve)) - 1]
+    _points(axes, [row.pooled for row in evaluation.members], SOFT, 20, "members")
+    _points(axes, list(chosen.cases.values()), "#5aa9bf", 28, "ensemble, each test case")
+    _points(axes, [chosen.pooled], ACCENT, 90, "ensemble, pooled")
+    if evaluation.baseline:
+        _points(axes, [evaluation.baseline[1].pooled], WARM, 60, "best dNDVI threshold")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title)
+    axes.set(xlabel="success ratio (precision)", ylabel="probability of detection (recall)")
+    axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, loc="lower left")
+    _save(figure, path)
+
+
+def _diagram_lines(axes: Any) -> None:
+    side = np.linspace(0.001, 1, 400)
+    success, detection = np.meshgrid(side, side)
+    f1 = 2 * success * detection / (success + detection)
+    lines = axes.contour(success, detection, f1, levels=np.arange(0.1, 1, 0.1), colors=SOFT, linewidths=0.7)
+    axes.clabel(lines, fmt=lambda value: f"F1 {value:.1f}", fontsize=7)
+    for bias in (0.25, 0.5, 1, 2, 4):
+        axes.plot([0, 1], [0, bias], color=INK, lw=0.5, ls=":", zorder=0)
+        x, y = (1, bias) if bias <= 1 else (1 / bias, 1)
+        axes.annotate(f"bias {bias:g}", (x, y), xytext=(-3, -3), textcoords="offset points", ha="right", va="top",
+                      fontsize=6.5, color=INK)  # fmt: skip
+
+
+def _points(axes: Any, counts: list[Counts], color: str, area: float, label: str) -> None:
+    defined = [(c.precision, c.recall) for c in counts if c.precision is not None and c.recall is not None]
+    if defined:
+        axes.scatter(*zip(*defined, strict=True), s=area, color=color, ec="white", lw=0.6, label=label, zorder=3)
+
+
+def _f1(counts: Counts) -> float:
+    return np.nan if counts.f1 is None else counts.f1
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.title.set(fontsize=10, color=INK)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -1,0 +1,1 @@
+"""Prefect tasks, one file a stage: references in, references out. The work itself lies in `landslide`."""

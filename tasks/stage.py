@@ -1,0 +1,42 @@
+"""What all stages share: Prefect's cache key is the store's key, and a cached result counts only if its files verify."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+from prefect.futures import PrefectFuture
+
+from landslide.store import Artifact, Request, Store
+
+
+def _by_request(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+    request: Request = parameters["request"]
+    return f"{request.stage}-{request.key}"
+
+
+stage = partial(
+    task, cache_policy=CacheKeyFnPolicy(cache_key_fn=_by_request), persist_result=True, result_serializer="json"
+)
+
+
+def submit(stage_task: Any, request: Request, store: Path, **arguments: Any) -> PrefectFuture[Any]:
+    """Submit a stage. Where the store has no verified result, Prefect's own record of it is refreshed, too."""
+    missing = Store(store).find(request) is None
+    future: PrefectFuture[Any] = stage_task.with_options(refresh_cache=missing).submit(
+        request=request, store=store, **arguments
+    )
+    return future
+
+
+def obtain(request: Request, store: Path, build: Callable[[Path], Any]) -> dict[str, str]:
+    """The body of every stage: the artifact's reference, built only if it is not there."""
+    return Store(store).obtain(request, build).model_dump()
+
+
+def path(reference: dict[str, str], store: Path) -> Path:
+    """The folder that a reference names."""
+    return Store(store).path(Artifact.model_validate(reference))
