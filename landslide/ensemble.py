@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 VERSION = 1
-FILE = "ensemble.json"
+FILE, SCORES = "ensemble.json", "scores.json"
 
 
 class Normalisation(BaseModel):
@@ -99,9 +99,10 @@ class Ensemble:
         return cls(folder, info)
 
     def fingerprint(self) -> str:
-        """sha256 over `ensemble.json` and every member's weights."""
+        """sha256 over all that a map takes from here: the description, the weights, the scores that its report tells."""
         names = [FILE, *(voter.file for voter in self.info.members)]
-        return digest([file_digest(self.folder / name) for name in names])
+        scores = [SCORES] if (self.folder / SCORES).exists() else []
+        return digest([file_digest(self.folder / name) for name in names + scores])
 
     def load(self, voter: Voter, device: str = "cpu") -> nn.Module:
         """A member, ready for inference; its input is (batch, bands, y, x) as `normalisation.apply` gives it."""
@@ -109,7 +110,7 @@ class Ensemble:
 
     def scores(self) -> dict[str, Any] | None:
         """What its test cases showed; None before an evaluation."""
-        path = self.folder / "scores.json"
+        path = self.folder / SCORES
         return json.loads(path.read_text()) if path.exists() else None
 
     def check_bands(self, present: Sequence[str], where: str) -> None:

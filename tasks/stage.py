@@ -1,4 +1,4 @@
-"""What all stages share: Prefect's cache key is the store's key, and a cached result counts only if its files verify."""
+"""What all stages share: Prefect's cache key is the store's, and a cached result counts only if its files verify."""
 
 from collections.abc import Callable
 from functools import partial

@@ -98,9 +98,8 @@ def scenes(
         for part in stack.info.parts:
             label = stack.label(part.name)
             if label is None:
-                raise InputError(
-                    f"case {stack.info.case.id} has no inventory, so nothing can be scored. Add one, or use `landslide map`"
-                )
+                name = stack.info.case.id
+                raise InputError(f"case {name} has no inventory to score against. Add one, or use `landslide map`")
             reader = open_files.enter_context(stack.reader(part.name))
             valid = np.zeros(label.shape, bool)
             for roi in blocks(reader.shape, BLOCK):

@@ -32,7 +32,8 @@ COMMON_NAMES = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir"}
 
 @dataclass(frozen=True)
 class AssetRaster:
-    """An asset's pixels (rows, columns), their transform and their entry in `raster:bands`, which also gives the file's nodata."""
+    """An asset's pixels (rows, columns), their transform and their entry in `raster:bands`, which also gives the
+    file's nodata."""
 
     pixels: npt.NDArray[np.generic]
     transform: Affine
@@ -41,7 +42,8 @@ class AssetRaster:
 
 @dataclass(frozen=True)
 class ItemRecord:
-    """One item before it is written: outline in the CRS of its rasters, properties beyond the projection's, assets by name."""
+    """One item before it is written: outline in the CRS of its rasters, properties beyond the projection's, assets by
+    name."""
 
     id: str
     collection: str

@@ -23,8 +23,8 @@ class Truth(IntEnum):
 
 @dataclass(frozen=True)
 class Look:
-    """How one changed object looks: first and last day of it (days since the event), the green fraction it leaves, the brightness of
-    its background relative to soil, and its backscatter relative to the kind's own, in dB."""
+    """How one changed object looks: first and last day of it (days since the event), the green fraction it leaves,
+    the brightness of its background relative to soil, and its backscatter relative to the kind's own, in dB."""
 
     onset: float
     until: float
@@ -35,7 +35,8 @@ class Look:
 
 @dataclass(frozen=True)
 class Change:
-    """All objects of one kind on the landscape's grid, float32 (rows, columns): the share of each pixel they cover, and their `Look`."""
+    """All objects of one kind on the landscape's grid, float32 (rows, columns): the share of each pixel they cover,
+    and their `Look`."""
 
     kind: Truth
     fraction: Floats

@@ -7,7 +7,7 @@ import shapely
 from scipy import ndimage
 
 from .changes import Change, Look, Truth, paint
-from .landscape import Cover, Landscape
+from .landscape import Cover, Landscape, green_fraction
 from .noise import Floats, Random, power_law, ramp, smooth, uniform
 from .terrain import PIXEL
 
@@ -15,7 +15,8 @@ FOREVER = float("inf")
 
 
 def clear_cuts(random: Random, landscape: Landscape, area: float) -> Change:
-    """Felled stands of 0.3-3 ha, on slopes as well, long sides along the contour more often than not; slash and undergrowth stay."""
+    """Felled stands of 0.3-3 ha, on slopes as well, long sides along the contour more often than not; slash and
+    undergrowth stay."""
     slope, shape = landscape.terrain.slope, landscape.shape
     forest = ndimage.uniform_filter((landscape.cover == Cover.FOREST).astype(np.float32), 9)
     weight = ramp(forest, 0.6, 1.0) * ramp(slope, 3, 10) * ramp(slope, 42, 30)
@@ -38,10 +39,13 @@ def clear_cuts(random: Random, landscape: Landscape, area: float) -> Change:
 
 
 def harvests(random: Random, landscape: Landscape, area: float) -> Change:
-    """Parcels cut and ploughed: dark rough soil or bright smooth stubble."""
+    """Grown parcels cut and ploughed: dark rough soil or bright smooth stubble."""
     sizes = np.bincount(landscape.parcel.ravel()) * PIXEL**2
     sizes[0] = 0
-    chosen = random.permutation(np.flatnonzero(sizes >= 1500))
+    green = np.bincount(landscape.parcel.ravel(), green_fraction(landscape, landscape.place.event_date).ravel())
+    ripe = green * PIXEL**2 / np.maximum(sizes, 1)
+    grown = np.flatnonzero((sizes >= 1500) & (ripe > 0.35))
+    chosen = random.permutation(grown)
     chosen = chosen[: np.searchsorted(np.cumsum(sizes[chosen]), area) + 1]
     count = sizes.size
     ploughed = random.random(count) < 0.6
@@ -98,7 +102,7 @@ def _lowest(values: Floats, area: float, limit: float) -> Floats:
     """1 on the lowest values below the limit until they cover the area (m2), else 0."""
     count = min(int(area / PIXEL**2), values.size - 1)
     level = np.partition(values, count, axis=None)[count]
-    return ((values < level) & (values < limit)).astype(np.float32)
+    return np.asarray((values < level) & (values < limit), np.float32)
 
 
 def _cells(random: Random, weight: Floats, count: int) -> list[int]:
@@ -114,9 +118,9 @@ def _stand(random: Random, x: float, y: float, contour: float) -> shapely.Geomet
     corners *= random.uniform(0.7, 1.2, corners.shape)
     turn = contour + random.normal(0, 0.5)
     turned = corners @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    stand = shapely.Polygon(turned + (x, y))
+    stand = shapely.Polygon(turned + np.array([x, y]))
     if random.random() < 0.5:
-        stand = stand.difference(shapely.Point(turned[0] + (x, y)).buffer(0.8 * across))
+        stand = stand.difference(shapely.Point(turned[0] + np.array([x, y])).buffer(0.8 * across))
     return stand
 
 

@@ -25,8 +25,9 @@ class Cover(IntEnum):
 
 @dataclass(frozen=True)
 class Landscape:
-    """A place as it was: terrain and, on the same 10 m grid, cover (`Cover`), field parcels (0 outside fields), the day of year
-    on which each parcel is greenest, the texture of vegetation and the brightness of its soil (both around 1)."""
+    """A place as it was: terrain and, on the same 10 m grid, cover (`Cover`), field parcels (0 outside fields), the
+    day of year on which each parcel is greenest, the texture of vegetation and the brightness of its soil (both
+    around 1)."""
 
     place: Place
     terrain: Terrain
@@ -38,7 +39,7 @@ class Landscape:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.cover.shape  # type: ignore[return-value]
+        return self.cover.shape
 
 
 def make_landscape(random: Random, shape: tuple[int, int], place: Place) -> Landscape:
@@ -61,7 +62,8 @@ def make_landscape(random: Random, shape: tuple[int, int], place: Place) -> Land
 
 
 def green_fraction(landscape: Landscape, day: date) -> Floats:
-    """The share of each pixel covered by green leaves, 0-1: an annual cosine for wild cover, a bell of 40 days for each field."""
+    """The share of each pixel covered by green leaves, 0-1: an annual cosine for wild cover, a bell of 40 days for
+    each field."""
     place, cover = landscape.place, landscape.cover
     day_of_year = day.timetuple().tm_yday
     winter = 0.5 - 0.5 * np.cos(2 * np.pi * (day_of_year - _summer(place)) / 365.25)

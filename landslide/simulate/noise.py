@@ -27,7 +27,8 @@ Rasters = TypeVar("Rasters", bound="DataclassInstance")
 def power_law(random: Random, shape: tuple[int, int], exponent: float, cutoff: float = 0.0) -> Floats:
     """A periodic Gaussian field of zero mean and unit variance whose power falls with wavenumber as k^-exponent.
 
-    exponent 0 is white noise, 2-3 clouds, 3-4 terrain. Waves longer than 1/`cutoff` pixels carry no more than that one.
+    exponent 0 is white noise, 2-3 clouds, 3-4 terrain. Waves longer than 1/`cutoff` pixels carry no more than that
+    one.
     """
     spectrum = scipy.fft.rfft2(random.standard_normal(shape, dtype=np.float32))
     rows = scipy.fft.fftfreq(shape[0])[:, None]
@@ -35,22 +36,22 @@ def power_law(random: Random, shape: tuple[int, int], exponent: float, cutoff: f
     wavenumber = np.maximum(np.hypot(rows, columns), max(cutoff, 1 / max(shape)))
     field = scipy.fft.irfft2(spectrum * wavenumber ** (-exponent / 2), s=shape)
     field -= field.mean()
-    return (field / field.std()).astype(np.float32)
+    return np.asarray(field / field.std(), np.float32)
 
 
 def uniform(field: Floats) -> Floats:
     """A unit Gaussian field mapped to a uniform one in 0-1 by its own distribution function."""
-    return special.ndtr(field).astype(np.float32)  # type: ignore[no-any-return]
+    return np.asarray(special.ndtr(field), np.float32)
 
 
 def ramp(values: Any, low: float, high: float) -> Floats:
     """0 below `low`, 1 above `high`, linear between; `high` below `low` turns it round."""
-    return np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1), np.float32)
 
 
 def smooth(field: Floats, sigma: float) -> Floats:
     """Gaussian smoothing by `sigma` pixels."""
-    return ndimage.gaussian_filter(field, sigma, mode="nearest")  # type: ignore[no-any-return]
+    return np.asarray(ndimage.gaussian_filter(field, sigma, mode="nearest"), np.float32)
 
 
 def rank(field: Floats) -> Floats:
@@ -70,7 +71,8 @@ def cut(rasters: Rasters, window: tuple[slice, slice]) -> Rasters:
 def coverage(geometry: Geometry, shape: tuple[int, int], pixel: float = 1.0) -> tuple[tuple[slice, slice], Floats]:
     """The share of each pixel that a polygon covers, and the window it lies in.
 
-    Coordinates are x = column * pixel, y = row * pixel from the upper left corner. The window may be empty (polygon outside).
+    Coordinates are x = column * pixel, y = row * pixel from the upper left corner. The window may be empty (polygon
+    outside).
     """
     left, top, right, bottom = (value / pixel for value in geometry.bounds)
     row, column = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)

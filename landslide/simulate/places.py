@@ -9,10 +9,11 @@ class Place:
     """A place on Earth with its terrain, climate and event.
 
     `steepness` is the 75th percentile of slope in degrees; `floor` the share of the relief that valley floors bury;
-    `roughness` the amplitude of fine relief (0-1); `cloudiness` the mean cloud cover of a Sentinel-2 scene; `seasonality`
-    the share of greenness lost in winter; `vigour` the green fraction at its best; `soil` a brightness factor of bare ground;
-    `regrowth` the green fraction a slide regains in 60 days; `snow` the share of the area under passing snow patches;
-    `revisit` days between Sentinel-2 scenes; `landslides` the target share of the area in landslides.
+    `roughness` the amplitude of fine relief (0-1); `cloudiness` the mean cloud cover of a Sentinel-2 scene;
+    `seasonality` the share of greenness lost in winter; `vigour` the green fraction at its best; `soil` a brightness
+    factor of bare ground; `regrowth` the green fraction a slide regains in 60 days; `snow` the share of the area
+    under passing snow patches; `revisit` days between Sentinel-2 scenes; `landslides` the target share of the area in
+    landslides.
     """
 
     id: str
@@ -60,7 +61,8 @@ PLACES = (
 
 
 def places(count: int) -> list[Place]:
-    """The first `count` places; past the table they repeat 2 degrees of latitude nearer the equator, under a numbered id."""
+    """The first `count` places; past the table they repeat 2 degrees of latitude nearer the equator, under a numbered
+    id."""
     return [_place(index) for index in range(count)]
 
 

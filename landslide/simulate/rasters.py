@@ -11,7 +11,8 @@ from rasterio.transform import Affine
 def write_cog(
     path: Path, pixels: npt.NDArray[np.generic], epsg: int, transform: Affine, nodata: float | None, description: str
 ) -> None:
-    """One band (rows, columns) of the array's dtype; deflate, blocks of 512, overviews where the image is larger than one."""
+    """One band (rows, columns) of the array's dtype; deflate, blocks of 512, overviews where the image is larger than
+    one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     predictor = 3 if pixels.dtype.kind == "f" else 2
     with rasterio.open(
@@ -26,7 +27,7 @@ def write_cog(
         transform=transform,
         nodata=nodata,
         compress="DEFLATE",
-        level=4,
+        level=1,
         predictor=predictor,
         blocksize=512,
         overview_resampling="NEAREST",

@@ -62,7 +62,8 @@ def elevation_item(event: Event) -> ItemRecord:
 
 
 def radar_items(random: Random, event: Event) -> Iterator[ItemRecord]:
-    """Scenes of an ascending and a descending orbit every 12 days; one orbit of some events misses a side of the area."""
+    """Scenes of an ascending and a descending orbit every 12 days; one orbit of some events misses a side of the
+    area."""
     landscape, changes = _in_scene(event)
     texture = texture_db(random, landscape)
     evening, morning = time(18, 4), time(5, 52)
@@ -78,7 +79,9 @@ def radar_items(random: Random, event: Event) -> Iterator[ItemRecord]:
             yield _radar_item(event, orbit, event.instant(day, local), swath, pixels)
 
 
-def _radar_item(event: Event, orbit: Orbit, when: datetime, swath: shapely.Geometry, pixels: dict[str, Floats]) -> ItemRecord:
+def _radar_item(
+    event: Event, orbit: Orbit, when: datetime, swath: shapely.Geometry, pixels: dict[str, Floats]
+) -> ItemRecord:
     transform = event.site.transform(event.site.scene)
     band = {"nodata": "nan", "data_type": "float32", "unit": "linear", "spatial_resolution": 10}
     return ItemRecord(
@@ -104,8 +107,8 @@ def _radar_item(event: Event, orbit: Orbit, when: datetime, swath: shapely.Geome
 
 
 def optical_items(random: Random, event: Event) -> Iterator[ItemRecord]:
-    """Scenes of one orbit at the place's revisit and, every 20 days, of a neighbouring orbit that covers part of the area;
-    days under closed cloud are left out, as archives filtered by cloud cover leave them out."""
+    """Scenes of one orbit at the place's revisit and, every 20 days, of a neighbouring orbit that covers part of the
+    area; days under closed cloud are left out, as archives filtered by cloud cover leave them out."""
     landscape, changes = _in_scene(event)
     main = int(random.integers(1, 144))
     orbits = ((main, landscape.place.revisit, 1.0), (main % 143 + 1, 20, 0.55))
@@ -169,7 +172,8 @@ def _days(start: int, repeat: int) -> list[int]:
 
 
 def _swath(site: Site, share: float, tilt: float) -> tuple[shapely.Geometry, Floats]:
-    """The outline of what a swath covers of the scene, and 1 where it does: the western `share`, cut along a tilted edge."""
+    """The outline of what a swath covers of the scene, and 1 where it does: the western `share`, cut along a tilted
+    edge."""
     left, bottom, right, top = site.bounds(site.scene)
     box = shapely.box(left, bottom, right, top)
     rows, columns = (part.stop - part.start for part in site.scene)

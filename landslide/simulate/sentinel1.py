@@ -1,4 +1,5 @@
-"""Sentinel-1 as it would see the ground: gamma0 in linear power from two orbit directions, with layover, shadow and speckle."""
+"""Sentinel-1 as it would see the ground: gamma0 in linear power from two orbit directions, with layover, shadow and
+speckle."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,7 +30,8 @@ MUD_DB = {"vv": -12.0, "vh": -20.5}
 class Orbit:
     """A track: its direction, its relative number and the radar's incidence angle on level ground in degrees.
 
-    An ascending Sentinel-1 looks to the east, a descending one to the west (the track's tilt of some 10 degrees is left out).
+    An ascending Sentinel-1 looks to the east, a descending one to the west (the track's tilt of some 10 degrees is
+    left out).
     """
 
     state: str
@@ -43,7 +45,8 @@ class Orbit:
 
 @dataclass(frozen=True)
 class Radar:
-    """What an orbit's geometry does to the scene: pixels in layover or shadow, and the residual of radiometric terrain correction in dB."""
+    """What an orbit's geometry does to the scene: pixels in layover or shadow, and the residual of radiometric
+    terrain correction in dB."""
 
     blind: Flags
     slope_db: Floats
@@ -52,9 +55,9 @@ class Radar:
 def radar_geometry(terrain: Terrain, orbit: Orbit) -> Radar:
     """Layover, shadow and local incidence of plane waves on the terrain's grid.
 
-    A point lies in shadow if another nearer to the radar stands above the ray to it, and in layover where slant range is not
-    monotonic along the look direction (Small 2011, IEEE TGRS 49, section II). What terrain flattening leaves over is taken as
-    0.35 of the cosine law of the local incidence angle.
+    A point lies in shadow if another nearer to the radar stands above the ray to it, and in layover where slant range
+    is not monotonic along the look direction (Small 2011, IEEE TGRS 49, section II). What terrain flattening leaves
+    over is taken as 0.35 of the cosine law of the local incidence angle.
     """
     angle = np.radians(orbit.incidence)
     height = terrain.elevation if orbit.looks_east else terrain.elevation[:, ::-1]
@@ -77,7 +80,7 @@ def local_incidence(terrain: Terrain, orbit: Orbit) -> Floats:
     angle = np.radians(orbit.incidence)
     towards = terrain.east if orbit.looks_east else -terrain.east
     cosine = (np.cos(angle) + towards * np.sin(angle)) / np.sqrt(1 + terrain.east**2 + terrain.north**2)
-    return np.arccos(np.clip(cosine, -1, 1)).astype(np.float32)
+    return np.asarray(np.arccos(np.clip(cosine, -1, 1)), np.float32)
 
 
 def radar_scene(
@@ -85,32 +88,36 @@ def radar_scene(
 ) -> dict[str, Floats]:
     """`vv` and `vh` on the landscape's grid, gamma0 in linear power, float32, NaN in layover and shadow.
 
-    `texture` (dB) is what stays the same from date to date; moisture of the day comes on top, more on open ground than under trees.
+    `texture` (dB) is what stays the same from date to date; moisture of the day comes on top, more on open ground
+    than under trees.
     """
     wet = np.float32(random.normal(0, 0.6)) + 0.35 * power_law(random, landscape.shape, 3.0)
     openness = np.where(landscape.cover == Cover.FOREST, 0.4, 1.0).astype(np.float32)
+    green = green_fraction(landscape, landscape.place.event_date + timedelta(days=day))
     scene = {}
     for polarisation in ("vv", "vh"):
-        decibel = backscatter(landscape, changes, polarisation, day) + texture + wet * openness + radar.slope_db
+        decibel = backscatter(landscape, changes, green, polarisation, day) + texture + wet * openness + radar.slope_db
         power = 10 ** (decibel / 10) * speckle(random, landscape.shape)
         power[radar.blind] = np.nan
         scene[polarisation] = power.astype(np.float32)
     return scene
 
 
-def backscatter(landscape: Landscape, changes: list[Change], polarisation: str, day: int) -> Floats:
-    """Mean gamma0 of the dry ground in dB; shares of a pixel mix in linear power."""
+def backscatter(landscape: Landscape, changes: list[Change], green: Floats, polarisation: str, day: int) -> Floats:
+    """Mean gamma0 of the dry ground in dB; shares of a pixel mix in linear power; a bank that has been flooded stays
+    mud."""
     table = COVER_DB[polarisation]
     decibel = table[landscape.cover]
     fields = landscape.cover == Cover.FIELD
-    leaves = green_fraction(landscape, landscape.place.event_date + timedelta(days=day))[fields]
-    decibel[fields] += (3.0 if polarisation == "vh" else 1.8) * (leaves - 0.4)
+    decibel[fields] += (3.0 if polarisation == "vh" else 1.8) * (green[fields] - 0.4)
     power = 10 ** (decibel / 10)
     for change in changes:
-        share = change.at(day)
+        flooded = change.kind == Truth.FLOOD
+        share = np.where(change.onset <= day, change.fraction, 0) if flooded else change.at(day)
+        if not share.any():
+            continue
         changed = np.float32(CHANGED_DB[change.kind][polarisation]) + change.rough
-        if change.kind == Truth.FLOOD:
-            share = np.where(change.onset <= day, change.fraction, 0)
+        if flooded:
             changed = np.where(day <= change.until, changed, np.float32(MUD_DB[polarisation]))
         power = power * (1 - share) + 10 ** (changed / 10) * share
     return (10 * np.log10(power)).astype(np.float32)

@@ -1,6 +1,7 @@
 """Sentinel-2 L2A as it would see the ground: reflectance of four bands and the scene classification.
 
-Reflectance is a linear mixture of green leaves, bare ground, water and snow, lit by the sun over terrain, seen through cloud and haze.
+Reflectance is a linear mixture of green leaves, bare ground, water and snow, lit by the sun over terrain, seen
+through cloud and haze.
 """
 
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ DARK, SHADOW, VEGETATION, BARE, WET, UNSURE, MEDIUM, HIGH, CIRRUS, WHITE = 2, 3,
 
 @dataclass(frozen=True)
 class Optical:
-    """One scene: reflectance float32 (band, row, column) in the order of `BANDS`, the scene classification uint8 at 20 m,
-    and the cloud opacity and cloud shadow (0-1, 10 m) that the classification tries to find."""
+    """One scene: reflectance float32 (band, row, column) in the order of `BANDS`, the scene classification uint8 at
+    20 m, and the cloud opacity and cloud shadow (0-1, 10 m) that the classification tries to find."""
 
     reflectance: Floats
     scl: Bytes
@@ -56,7 +57,8 @@ def sun_at(day: date, latitude: float) -> Sun:
 
 
 def optical_scene(random: Random, landscape: Landscape, changes: list[Change], day: int) -> Optical:
-    """The scene `day` days after the event (before it if negative), on the landscape's grid; its shape must be even."""
+    """The scene `day` days after the event (before it if negative), on the landscape's grid; its shape must be
+    even."""
     when = landscape.place.event_date + timedelta(days=day)
     sun = sun_at(when, landscape.place.latitude)
     surface, snow, water = surface_reflectance(landscape, changes, day)
@@ -68,14 +70,15 @@ def optical_scene(random: Random, landscape: Landscape, changes: list[Change], d
     seen = (seen + haze) * (1 - cloud) + CLOUD[:, None, None] * np.float32(random.uniform(0.85, 1.15)) * cloud
     seen *= 1 + 0.015 * random.standard_normal((4, 1, 1), dtype=np.float32)
     seen += 0.0025 * random.standard_normal(seen.shape, dtype=np.float32)
-    seen = np.clip(seen, 0.0005, 1.5).astype(np.float32)
+    seen = np.asarray(np.clip(seen, 0.0005, 1.5), np.float32)
     return Optical(seen, _classify(random, seen, cloud, shadow, snow, water, light), cloud, shadow)
 
 
 def surface_reflectance(landscape: Landscape, changes: list[Change], day: int) -> tuple[Floats, Floats, Floats]:
-    """Reflectance of the level, cloudless ground (band, row, column), and the shares of snow and water in each pixel."""
+    """Reflectance of the level, cloudless ground (band, row, column), and the shares of snow and water in each
+    pixel."""
     green = green_fraction(landscape, landscape.place.event_date + timedelta(days=day))
-    bright = landscape.soil.copy()
+    bright: Floats = landscape.soil.copy()
     fresh = np.zeros_like(green)
     snow, water = np.zeros_like(green), (landscape.cover == Cover.WATER).astype(np.float32)
     for change in changes:
@@ -90,7 +93,7 @@ def surface_reflectance(landscape: Landscape, changes: list[Change], day: int) -
         if change.kind == Truth.FLOOD:
             water = np.maximum(water, share)
             share = np.where(change.onset <= day, change.fraction, 0)
-        green = green * (1 - share) + np.minimum(left, green) * share
+        green = np.asarray(green * (1 - share) + np.minimum(left, green) * share, np.float32)
         bright *= 1 + share * (change.tone - 1)
     fields = (landscape.cover == Cover.FIELD).astype(np.float32)
     leaves = LEAVES[:, None, None] * (1 + fields * (FIELD_LEAVES - 1)[:, None, None]) * landscape.texture**2
@@ -101,12 +104,13 @@ def surface_reflectance(landscape: Landscape, changes: list[Change], day: int) -
 
 
 def illumination(landscape: Landscape, sun: Sun) -> Floats:
-    """Sunlight on the slope relative to level ground, the C-correction's model (Teillet et al. 1982): (cos i + C) / (cos z + C)."""
+    """Sunlight on the slope relative to level ground, the C-correction's model (Teillet et al. 1982): (cos i + C) /
+    (cos z + C)."""
     terrain = landscape.terrain
     low, high = np.cos(sun.elevation), np.sin(sun.elevation)
     towards = terrain.east * np.sin(sun.azimuth) + terrain.north * np.cos(sun.azimuth)
     incidence = (high - low * towards) / np.sqrt(1 + terrain.east**2 + terrain.north**2)
-    return ((np.maximum(incidence, 0) + 0.45) / (high + 0.45)).astype(np.float32)
+    return np.asarray((np.maximum(incidence, 0) + 0.45) / (high + 0.45), np.float32)
 
 
 def _clouds(random: Random, landscape: Landscape) -> Floats:
@@ -119,7 +123,7 @@ def _clouds(random: Random, landscape: Landscape) -> Floats:
         return np.zeros(landscape.shape, np.float32)
     edge = np.quantile(field[::4, ::4], max(1 - share, 0))
     depth = np.maximum(field - edge + 0.03, 0) * 5
-    return (1 - np.exp(-depth)).astype(np.float32)
+    return np.asarray(1 - np.exp(-depth), np.float32)
 
 
 def _cast(cloud: Floats, sun: Sun, height: float) -> Floats:
@@ -127,10 +131,12 @@ def _cast(cloud: Floats, sun: Sun, height: float) -> Floats:
     reach = height / np.tan(max(sun.elevation, 0.15)) / PIXEL
     down, right = reach * np.cos(sun.azimuth), -reach * np.sin(sun.azimuth)
     moved = np.roll(cloud, (round(down), round(right)), axis=(0, 1))
-    return np.clip(smooth(moved, 1.5) * 1.1, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(smooth(moved, 1.5) * 1.1, 0, 1), np.float32)
 
 
-def _classify(random: Random, seen: Floats, cloud: Floats, shadow: Floats, snow: Floats, water: Floats, light: Floats) -> Bytes:
+def _classify(
+    random: Random, seen: Floats, cloud: Floats, shadow: Floats, snow: Floats, water: Floats, light: Floats
+) -> Bytes:
     """The scene classification at 20 m, right but for thin cloud edges, faint shadows and the ragged edge of snow."""
     veil, shade, white, wet, lit = (_halve(layer) for layer in (cloud, shadow, snow, water, light))
     red, infrared = _halve(seen[2]), _halve(seen[3])
@@ -156,4 +162,4 @@ def missed(scene: Optical) -> Flags:
 
 def _halve(layer: Floats) -> Floats:
     rows, columns = layer.shape
-    return layer.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+    return np.asarray(layer.reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3)), np.float32)

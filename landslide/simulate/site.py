@@ -26,7 +26,8 @@ Window = tuple[slice, slice]
 class Site:
     """The grids of an event, all 10 m UTM: the simulated domain, the scenes in it, the area of interest in those.
 
-    `aoi` is in degrees (west, south, east, north); `shape` is the domain's (rows, columns); windows are relative to the domain.
+    `aoi` is in degrees (west, south, east, north); `shape` is the domain's (rows, columns); windows are relative to
+    the domain.
     """
 
     epsg: int
@@ -71,8 +72,8 @@ def site_of(place: Place, size: int) -> Site:
 
 
 def elevation_in_degrees(site: Site, elevation: Floats) -> tuple[Floats, Affine]:
-    """The domain's elevation at 1 arc second in EPSG:4326, float32, NaN outside, as GLO-30 would have it: averaged over 30 m; and the
-    transform of that grid, which covers the area of interest and 600 m around it."""
+    """The domain's elevation at 1 arc second in EPSG:4326, float32, NaN outside, as GLO-30 would have it: averaged
+    over 30 m; and the transform of that grid, which covers the area of interest and 600 m around it."""
     west, south, east, north = site.aoi
     high = DEM_MARGIN_DEGREES_LATITUDE
     wide = high / math.cos(math.radians(max(abs(south), abs(north))))

@@ -22,8 +22,8 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Slide:
-    """One landslide: its outline and the path of its centre line, (n, 2) x and y in metres from the grid's upper left corner
-    (y down), from head to toe; the area in m2 and the length of the path in m."""
+    """One landslide: its outline and the path of its centre line, (n, 2) x and y in metres from the grid's upper left
+    corner (y down), from head to toe; the area in m2 and the length of the path in m."""
 
     outline: shapely.Geometry
     path: Points
@@ -32,13 +32,15 @@ class Slide:
 
 
 def size_law() -> "stats.rv_continuous":
-    """Landslide areas in m2 (Malamud et al. 2004, Earth Surf. Process. Landforms 29, eq. 3): p(A) = [a / (A - s)]^(rho + 1)
-    exp[-a / (A - s)] / (a Gamma(rho)) with rho = 1.40, a = 1.28e-3 km2, s = -1.32e-4 km2, an inverse gamma law moved by s."""
+    """Landslide areas in m2 (Malamud et al. 2004, Earth Surf. Process. Landforms 29, eq. 3): p(A) = [a / (A -
+    s)]^(rho + 1) exp[-a / (A - s)] / (a Gamma(rho)) with rho = 1.40, a = 1.28e-3 km2, s = -1.32e-4 km2, an inverse
+    gamma law moved by s."""
     return stats.invgamma(RHO, loc=SHIFT_M2, scale=SCALE_M2)
 
 
 def draw_areas(random: Random, total: float, largest: float) -> npt.NDArray[np.float64]:
-    """Areas in m2 from the law between 100 m2 (one pixel) and `largest`, as many as fit into `total` in the order drawn."""
+    """Areas in m2 from the law between 100 m2 (one pixel) and `largest`, as many as fit into `total` in the order
+    drawn."""
     law = size_law()
     low, high = law.cdf([SMALLEST_M2, largest])
     areas = law.ppf(random.uniform(low, high, int(total / 400) + 8))
@@ -49,7 +51,8 @@ def draw_areas(random: Random, total: float, largest: float) -> npt.NDArray[np.f
 def make_slides(random: Random, landscape: Landscape, window: tuple[slice, slice]) -> list[Slide]:
     """Landslides that start inside the window, largest first, covering about the place's share of it.
 
-    Sources are drawn by slope, convergence, vegetated ground and a patchy trigger (rain cells, shaking); two slides hardly overlap.
+    Sources are drawn by slope, convergence, vegetated ground and a patchy trigger (rain cells, shaking); two slides
+    hardly overlap.
     """
     rows, columns = (part.stop - part.start for part in window)
     total = landscape.place.landslides * rows * columns * PIXEL**2
@@ -75,7 +78,7 @@ def source_weight(random: Random, landscape: Landscape) -> Floats:
     by_hollow = 0.35 + np.clip(terrain.convergence, 0, 3)
     by_trigger = np.exp(0.9 * power_law(random, shape, 3.0))
     by_cover = np.array([1.0, 1.0, 0.3, 0.08, 0.0], np.float32)[landscape.cover]
-    return (by_slope * by_hollow * by_trigger * by_cover).astype(np.float32)
+    return np.asarray(by_slope * by_hollow * by_trigger * by_cover, np.float32)
 
 
 def _draw_sources(random: Random, weight: Floats, count: int) -> list[int]:
@@ -119,13 +122,13 @@ def _run_out(random: Random, landscape: Landscape, source: int, length: float) -
 def _cut(path: Points, length: float) -> Points:
     line = shapely.LineString(path)
     stations = np.linspace(0, min(length, line.length), max(int(line.length / 12), 3))
-    return shapely.get_coordinates(shapely.line_interpolate_point(line, stations))
+    return np.asarray(shapely.get_coordinates(shapely.line_interpolate_point(line, stations)))
 
 
 def _outline(random: Random, path: Points, area: float) -> shapely.Geometry:
     """Joined discs along the path: a wide scar, a narrower track and a lobe, roughened, scaled to the area."""
     along = np.linspace(0, 1, len(path))
-    profile = 1 - random.uniform(0.15, 0.5) * np.exp(-(((along - random.uniform(0.45, 0.65)) / 0.22) ** 2))
+    profile = 1 - random.uniform(0.05, 0.4) * np.exp(-(((along - random.uniform(0.45, 0.65)) / 0.22) ** 2))
     profile *= np.exp(0.18 * ndimage.gaussian_filter1d(random.standard_normal(len(path)), 0.8))
     length = np.hypot(*np.diff(path, axis=0).T).sum()
     scale = area / (2 * length + np.sqrt(area))
@@ -151,7 +154,8 @@ def _claim(taken: Flags, slide: Slide) -> bool:
 
 
 def slide_change(random: Random, slides: list[Slide], shape: tuple[int, int], place: Place) -> Change:
-    """Slides as they look: bare debris of varying tone, some keeping rafts of vegetation, rough or smooth to the radar."""
+    """Slides as they look: bare debris of varying tone, some keeping rafts of vegetation, rough or smooth to the
+    radar."""
     objects = [(slide.outline, _look(random, place)) for slide in slides]
     return paint(Truth.LANDSLIDE, shape, objects)
 

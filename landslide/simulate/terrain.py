@@ -22,8 +22,8 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Flow:
-    """Drainage of a surface, raveled in C order: each cell's `receiver` (an outlet's is itself), `order` from the outlets up
-    and the upslope `area` in m2."""
+    """Drainage of a surface, raveled in C order: each cell's `receiver` (an outlet's is itself), `order` from the
+    outlets up and the upslope `area` in m2."""
 
     receiver: Index
     order: Index
@@ -32,9 +32,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class Terrain:
-    """A landscape on a 10 m grid, (rows, columns) float32, north up: elevation in m, slope in degrees, the gradient towards east and
-    north (rise over run), convergence (positive in hollows), height in m above the river that a pixel drains to; and `descent`, int8
-    (2, rows, columns), the step in rows and columns that water takes, 0 and 0 where it leaves the grid."""
+    """A landscape on a 10 m grid, (rows, columns) float32, north up: elevation in m, slope in degrees, the gradient
+    towards east and north (rise over run), convergence (positive in hollows), height in m above the river that a
+    pixel drains to; and `descent`, int8 (2, rows, columns), the step in rows and columns that water takes, 0 and 0
+    where it leaves the grid."""
 
     elevation: Floats
     slope: Floats
@@ -81,9 +82,10 @@ def describe(elevation: Floats) -> Terrain:
 def drainage(elevation: Floats, pixel: float) -> Flow:
     """Receivers that lead every cell off the grid through its lowest pass.
 
-    The path of least highest point from each cell to the edge lies on the minimum spanning tree whose links weigh as much as their higher end;
-    among links of equal height the lower end wins, which is the steepest descent wherever there is one.
-    Outlets are the lowest fifth of the edge (all of it would cut the relief into small coastal streams).
+    The path of least highest point from each cell to the edge lies on the minimum spanning tree whose links weigh as
+    much as their higher end; among links of equal height the lower end wins, which is the steepest descent wherever
+    there is one. Outlets are the lowest fifth of the edge (all of it would cut the relief into small coastal
+    streams).
     """
     height = elevation.ravel().astype(np.float64)
     height = height - height.min() + 1
@@ -130,8 +132,8 @@ def _accumulate(receiver: Index, order: Index, cell: float) -> npt.NDArray[np.fl
 
 
 def _carve(random: Random, shape: tuple[int, int], steps: int = 28) -> Floats:
-    """River incision by the stream power law dz/dt = U - K A^0.5 S, implicit in time (Braun & Willett 2013, Geomorphology 180,
-    eq. 22), with hillslope diffusion, from a power-law surface."""
+    """River incision by the stream power law dz/dt = U - K A^0.5 S, implicit in time (Braun & Willett 2013,
+    Geomorphology 180, eq. 22), with hillslope diffusion, from a power-law surface."""
     surface = power_law(random, shape, 3.4)
     uplift = (1 + 0.8 * rank(power_law(random, shape, 3.0))).ravel()
     tilt = np.add.outer(np.linspace(-1, 1, shape[0]), random.choice([-1, 1]) * np.linspace(-1, 1, shape[1]))
@@ -158,11 +160,12 @@ def _incise(height: Floats, uplift: Floats, factor: npt.NDArray[np.float64], flo
 def _steepen(elevation: Floats, steepness: float) -> Floats:
     """Scale the relief until the 75th percentile of slope is `steepness` degrees."""
     now = np.percentile(np.hypot(*_gradient(elevation)), 75)
-    return (elevation * np.tan(np.radians(steepness)) / now).astype(np.float32)
+    return np.asarray(elevation * np.tan(np.radians(steepness)) / now, np.float32)
 
 
 def _valley_floors(elevation: Floats, share: float) -> Floats:
-    """Level the ground beside rivers: the height h above the river becomes sqrt(h^2 + d^2) - d, d a `share` of the relief."""
+    """Level the ground beside rivers: the height h above the river becomes sqrt(h^2 + d^2) - d, d a `share` of the
+    relief."""
     flow = drainage(elevation, PIXEL * COARSE)
     above = np.maximum(elevation - _drained_to(flow, flow.area > RIVER_AREA, elevation), 0)
     depth = share * float(np.ptp(elevation))
@@ -171,7 +174,7 @@ def _valley_floors(elevation: Floats, share: float) -> Floats:
 
 def _gradient(elevation: Floats) -> tuple[Floats, Floats]:
     down, right = np.gradient(elevation, PIXEL)
-    return right.astype(np.float32), -down.astype(np.float32)
+    return np.asarray(right, np.float32), np.asarray(-down, np.float32)
 
 
 def _slope(east: Floats, north: Floats) -> Floats:
@@ -180,7 +183,7 @@ def _slope(east: Floats, north: Floats) -> Floats:
 
 def _convergence(elevation: Floats) -> Floats:
     curvature = ndimage.laplace(smooth(elevation, 3.0), mode="nearest")
-    return (curvature / max(float(curvature.std()), 1e-6)).astype(np.float32)
+    return np.asarray(curvature / max(float(curvature.std()), 1e-6), np.float32)
 
 
 def _steps(flow: Flow, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:

@@ -34,7 +34,7 @@ from .terrain import PIXEL
 
 VERSION = 1
 FEWEST_EVENTS, SMALLEST_SIZE = 3, 64
-SHARES = {Truth.CLEAR_CUT: 1.0, Truth.HARVEST: 1.1, Truth.FLOOD: 0.25}
+SHARES = {Truth.CLEAR_CUT: 1.25, Truth.HARVEST: 1.2, Truth.FLOOD: 0.25}
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class World:
 def simulate_world(folder: Path, events: int = 6, size: int = 384, seed: int = 0) -> World:
     """Simulate `events` landslide events of about `size` pixels of 10 m on a side and write them to `folder`.
 
-    The same events, size, seed and version give the same bytes. A folder that already holds that very world is left as it is; one that
-    holds anything else is refused (`InputError`), as are fewer than 3 events (train, validation, test) and sizes below 64.
+    The same events, size, seed and version give the same bytes. A folder that already holds that very world is left
+    as it is; one that holds anything else is refused (`InputError`), as are fewer than 3 events (train, validation,
+    test) and sizes below 64.
     """
     parameters = {"version": VERSION, "events": events, "size": size, "seed": seed}
     _check(events, size)
@@ -72,7 +73,8 @@ def _check(events: int, size: int) -> None:
 
 
 def _finished(folder: Path, parameters: dict[str, int]) -> bool:
-    """Whether the folder holds the finished world of these parameters; False if it is empty, `InputError` if it holds anything else."""
+    """Whether the folder holds the finished world of these parameters; False if it is empty, `InputError` if it holds
+    anything else."""
     if folder.is_dir() and not any(folder.iterdir()):
         return False
     record = folder / "world.json"
@@ -125,7 +127,8 @@ def _write(folder: Path, parameters: dict[str, int], chosen: list[Place]) -> Non
 
 
 def make_changes(random: Random, landscape: Landscape, slides: list[Slide], site: Site) -> list[Change]:
-    """Slides first, then every confounder on ground that nothing before it took; areas relative to that of the slides."""
+    """Slides first, then every confounder on ground that nothing before it took; areas relative to that of the
+    slides."""
     changes = [slide_change(random, slides, landscape.shape, landscape.place)]
     taken = changes[0].fraction.copy()
     scene = np.prod([part.stop - part.start for part in site.scene]) * PIXEL**2

@@ -1,0 +1,190 @@
+"""The command line: `landslide simulate | prepare | train | evaluate | map | demo | doctor`.
+
+Exit status 0 on success, 1 on failure, 2 on unusable input. Heavy imports wait until a command needs them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.terminal import FAILURE, console, running, show, show_rows
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
+
+StoreOption = Annotated[Path, typer.Option(help="Folder of artifacts; made if missing.", envvar="LANDSLIDE_STORE")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log.")]
+CasesArgument = Annotated[list[Path], typer.Argument(help="Case files (YAML).", metavar="CASE.yaml...")]
+
+
+@app.callback()
+def landslide() -> None:
+    """From an event, a place and a date, to a landslide map."""
+
+
+@app.command()
+def simulate(
+    world: Annotated[Path, typer.Argument(help="Folder to make.")],
+    events: Annotated[int, typer.Option(min=3, help="How many events; the last one is for testing.")] = 6,
+    size: Annotated[int, typer.Option(min=64, help="Side of each event's area in pixels of 10 m.")] = 384,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a synthetic world: a STAC catalogue of COGs, inventories, case files and an experiment."""
+    with running(verbose=False):
+        from landslide.simulate import simulate_world
+
+        made = simulate_world(world, events, size, seed)
+    result = {"world": made.folder, "catalog": made.catalog, "experiment": made.experiment, "cases": len(made.cases)}
+    show(result, as_json, "Simulated world")
+
+
+@app.command()
+def prepare(
+    cases: CasesArgument,
+    store: StoreOption = Path("store"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Turn scenes into the stack and label of each case."""
+    with running(verbose):
+        from landslide.cases import load_case
+
+        loaded = [load_case(path) for path in cases]
+        from flows.prepare_cases import prepare_cases, summary
+        from tasks.stage import path
+
+        references = prepare_cases(loaded, store)
+        rows = summary(references, store)
+    if as_json:
+        show({name: {**reference, "path": path(reference, store)} for name, reference in references.items()}, True, "")
+    else:
+        show_rows(rows, "Prepared cases")
+
+
+@app.command()
+def train(
+    experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML).")],
+    store: StoreOption = Path("store"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train an experiment's grid of members, assemble ensembles, score them on the test cases."""
+    with running(verbose):
+        from landslide.experiment import load_experiment
+
+        load_experiment(experiment)
+        from flows.train_ensemble import train_ensemble
+
+        results = train_ensemble(experiment, store)
+    _show_scores({name: folder for name, folder in results.items()}, as_json)
+
+
+@app.command()
+def evaluate(
+    ensemble: Annotated[Path, typer.Argument(help="Folder of a trained ensemble.")],
+    cases: CasesArgument,
+    store: StoreOption = Path("store"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Score a trained ensemble on cases that have an inventory."""
+    with running(verbose):
+        from landslide.cases import load_case
+        from landslide.ensemble import Ensemble
+
+        opened, loaded = Ensemble.open(ensemble), [load_case(path) for path in cases]
+        from flows.evaluate_ensemble import evaluate_ensemble
+
+        folder = evaluate_ensemble(ensemble, loaded, store)
+    _show_scores({opened.info.name: folder}, as_json)
+
+
+@app.command(name="map")
+def map_(
+    case: Annotated[Path, typer.Argument(help="Case file (YAML).", metavar="CASE.yaml")],
+    ensemble: Annotated[Path, typer.Option(help="Folder of a trained ensemble.")],
+    out: Annotated[Path, typer.Option(help="Folder for the map's files; replaced if it is an earlier map.")],
+    store: StoreOption = Path("store"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Map an event: probabilities, polygons, a STAC item, a picture and a report."""
+    with running(verbose):
+        from landslide.cases import load_case
+        from landslide.ensemble import Ensemble
+
+        loaded = load_case(case)
+        Ensemble.open(ensemble)
+        from flows.map_event import map_event
+        from flows.publish import refuse_foreign
+
+        refuse_foreign(out)
+        map_event(loaded, ensemble, out, store)
+    _show_map(out, as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the whole pipeline on a small simulated world: no account, no network, no GPU."""
+    with running(verbose):
+        from flows.demo import run_demo
+
+        result = run_demo(out)
+    show(result, as_json, "Landslides on an event that no model was trained on")
+
+
+@app.command()
+def doctor(store: StoreOption = Path("store"), as_json: JsonOption = False) -> None:
+    """Tell what is installed, reachable and writable; what is missing and how to get it."""
+    from flows.doctor import examine
+
+    findings = examine(store)
+    if as_json:
+        show({"findings": findings, "ok": all(finding["state"] != "missing" for finding in findings)}, True, "")
+    else:
+        show_rows(findings, "This installation")
+    if any(finding["state"] == "missing" for finding in findings):
+        console.print("Something needed is missing: see above.")
+        raise typer.Exit(FAILURE)
+
+
+def _show_scores(results: dict[str, Path], as_json: bool) -> None:
+    import json
+
+    rows: list[dict[str, Any]] = []
+    for name, folder in results.items():
+        metrics = folder / "metrics.json"
+        scores = json.loads(metrics.read_text()) if metrics.exists() else None
+        pooled = scores["pooled"] if scores else {}
+        rows.append({
+            "ensemble": name,
+            "members": scores["size"] if scores else None,
+            **{score: pooled.get(score) for score in ("f1", "precision", "recall", "iou", "mcc")},
+            "median member F1": scores["median_member_f1"] if scores else None,
+            "best dNDVI threshold F1": (scores["baseline_dndvi"] or {}).get("f1") if scores else None,
+            "folder": folder,
+        })  # fmt: skip
+    if as_json:
+        show({"results": rows}, True, "")
+        return
+    for row in rows:
+        show(row, False, "Scores on the test cases" if row["f1"] is not None else "Trained; no test case to score")
+
+
+def _show_map(out: Path, as_json: bool) -> None:
+    import json
+
+    show({**json.loads((out / "summary.json").read_text()), "report": out / "report.html"}, as_json, "Landslide map")
+
+
+def main() -> None:
+    """Entry point."""
+    app()

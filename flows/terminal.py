@@ -1,0 +1,96 @@
+"""What a run looks like in a terminal: progress bars, tables, errors in plain words, exit codes."""
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from landslide.errors import InputError, LandslideError
+from landslide.progress import reporting
+
+FAILURE, UNUSABLE = 1, 2
+QUIET = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+
+console = Console(stderr=True)
+
+
+@contextmanager
+def running(verbose: bool) -> Iterator[None]:
+    """Progress on the terminal while a flow runs; errors of ours become one line and an exit code."""
+    for name, value in QUIET.items():
+        if not (verbose and "LOGGING" in name):
+            os.environ.setdefault(name, value)
+    if not verbose:
+        warnings.simplefilter("ignore")
+    try:
+        with _progress() as progress, reporting(_reporter(progress)):
+            yield
+    except InputError as error:
+        fail(error, UNUSABLE)
+    except LandslideError as error:
+        fail(error, FAILURE)
+
+
+def fail(error: Exception, code: int) -> None:
+    """Say what went wrong and leave."""
+    console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+    console.print(str(error), markup=False, highlight=False)
+    raise typer.Exit(code)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=not sys.stderr.isatty())
+
+
+def _reporter(progress: Progress) -> Any:
+    def report(items: Sequence[object], description: str) -> Iterable[object]:
+        bar = progress.add_task(description, total=len(items))
+        for item in items:
+            yield item
+            progress.advance(bar)
+        progress.remove_task(bar) if len(items) == 1 else progress.stop_task(bar)
+
+    return report
+
+
+def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
+    """A result on standard output: a table for people, one JSON object for machines."""
+    if as_json:
+        print(json.dumps(result, default=str))
+        return
+    table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
+    for name, value in result.items():
+        table.add_row(name.replace("_", " "), cell(value))
+    Console().print(table)
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Rows with the same keys as a table for people."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(cell(value) for value in row.values()))
+    Console().print(table)
+
+
+def cell(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,185 @@
+"""An experiment: its cases to tiles, the grid of members of each band set, ensembles and their scores.
+
+What a person takes away lies in `<store>/results/<experiment>/<band set>/`: `metrics.json`, `curve.csv`, `curve.png`,
+`performance.png` and the folder `ensemble`.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.prepare_cases import References, prepare_cases
+from flows.publish import deliver, published
+from landslide.cases import Case
+from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
+from landslide.errors import LandslideError, TrainingError
+from landslide.evaluation.results import METRICS, evaluate_request
+from landslide.experiment import Experiment, load_experiment
+from landslide.models import MemberSpec, grid
+from landslide.store import Request
+from landslide.tiles import Tiles, tile_request
+from landslide.training import Schedule, candidate, choose_device, train_request
+from tasks.assemble import assemble_ensemble
+from tasks.evaluate import evaluate_members
+from tasks.stage import path, submit
+from tasks.tile import tile_cases
+from tasks.train import train_member
+
+ONE_BY_ONE: Any = ThreadPoolTaskRunner(max_workers=1)  # members share torch's random state: one trains at a time
+
+
+@flow(name="train-ensemble", task_runner=ONE_BY_ONE)
+def train_ensemble(experiment: Path, store: Path) -> dict[str, Path]:
+    """Train an experiment's grid; the folder of results of each band set."""
+    settings, roles = load_experiment(experiment)
+    choose_device(settings.device)
+    prepared = prepare_cases([case for group in roles.values() for case in group], store)
+    groups = {str(role): group for role, group in roles.items()}
+    tiles = _tiles(settings, groups, prepared, store)
+    test = {case.id: prepared[case.id] for case in groups["test"]}
+    return {name: train_band_set(settings, name, tiles, test, groups, store) for name in settings.band_sets}
+
+
+def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: References, store: Path) -> dict[str, str]:
+    cases = {role: [prepared[case.id] for case in groups[role]] for role in ("train", "validation")}
+    keys = {role: {case.id: prepared[case.id]["key"] for case in groups[role]} for role in cases}
+    request = tile_request(settings.all_bands, keys)
+    reference: dict[str, str] = submit(tile_cases, request, store, bands=list(settings.all_bands), cases=cases).result()
+    return reference
+
+
+@flow(name="train-band-set", flow_run_name="train {band_set}", task_runner=ONE_BY_ONE)
+def train_band_set(
+    settings: Experiment,
+    band_set: str,
+    tiles: dict[str, str],
+    test: References,
+    groups: dict[str, list[Case]],
+    store: Path,
+) -> Path:
+    """The grid of one band set, its ensemble, and its scores where the experiment has test cases."""
+    references = _members(settings, band_set, tiles, store)
+    ranked = rank([candidate(reference["key"], path(reference, store)) for reference in references])
+    create_table_artifact(key=f"members-{band_set}", table=_table(ranked), description="Members, ranked on validation")
+    normalisation = Tiles(path(tiles, store)).normalisation(settings.band_sets[band_set])
+    chosen = ranked[: settings.ensemble_size]
+    info = EnsembleInfo(
+        name=f"{settings.id}-{band_set}",
+        band_set=band_set,
+        bands=settings.band_sets[band_set],
+        normalisation=normalisation,
+        threshold=settings.threshold,
+        crop=settings.crop,
+        members=voters(chosen),
+        cases={role: [case.id for case in group] for role, group in groups.items()},
+    )
+    ensemble = submit(
+        assemble_ensemble,
+        assemble_request(info, chosen),
+        store,
+        info=info,
+        members=[{"stage": "train", "key": member.key} for member in chosen],
+    ).result()
+    scores = _evaluate(settings, info, ranked, test, store) if test else None
+    folder = store / "results" / settings.id / band_set
+    _publish(folder, path(ensemble, store), path(scores, store) if scores else None)
+    if scores:
+        _report(folder, band_set)
+    return folder
+
+
+def _members(settings: Experiment, band_set: str, tiles: dict[str, str], store: Path) -> list[dict[str, str]]:
+    specs = list(grid(
+        settings.architectures, settings.losses, settings.learning_rates, settings.band_sets[band_set],
+        encoder=settings.encoder, seed=settings.seed,
+    ))  # fmt: skip
+    schedule = Schedule.model_validate(settings.model_dump(include=set(Schedule.model_fields)))
+    device = choose_device(settings.device)
+    futures = []
+    for spec in specs:
+        request = train_request(spec, schedule, tiles["key"], device)
+        futures.append(submit(train_member, request, store, spec=spec, schedule=schedule, tiles=tiles, device=device))
+    for future in futures:
+        future.wait()
+    return _finished(specs, futures)
+
+
+def _finished(specs: list[MemberSpec], futures: list[Any]) -> list[dict[str, str]]:
+    """The members that came through; a failed one is named, and stops nothing unless all failed."""
+    failed = [spec.name for spec, future in zip(specs, futures, strict=True) if not future.state.is_completed()]
+    if failed:
+        get_run_logger().error("%d of %d members failed: %s", len(failed), len(specs), ", ".join(failed))
+    if len(failed) == len(specs):
+        try:
+            futures[0].result()
+        except LandslideError:
+            raise
+        except Exception as error:
+            raise TrainingError(
+                f"all {len(specs)} members failed, the first with: {error}. See the run's log"
+            ) from error
+    return [future.result() for future in futures if future.state.is_completed()]
+
+
+def _evaluate(
+    settings: Experiment, info: EnsembleInfo, ranked: list[Candidate], test: References, store: Path
+) -> dict[str, str]:
+    request: Request = evaluate_request(
+        [member.key for member in ranked],
+        info.bands,
+        info.normalisation.model_dump(mode="json"),
+        info.threshold,
+        settings.ensemble_size,
+        {name: reference["key"] for name, reference in test.items()},
+    )
+    reference: dict[str, str] = submit(
+        evaluate_members,
+        request,
+        store,
+        title=info.name,
+        members=[(member.spec, member.validation_f1, member.weights) for member in ranked],
+        cases=list(test.values()),
+        normalisation=info.normalisation,
+        threshold=info.threshold,
+        size=settings.ensemble_size,
+        device=choose_device(settings.device),
+    ).result()
+    return reference
+
+
+def _publish(folder: Path, ensemble: Path, scores: Path | None) -> None:
+    with published(folder) as draft:
+        deliver(ensemble, draft / "ensemble")
+        if scores:
+            deliver(scores, draft)
+            shutil.copy2(scores / METRICS, draft / "ensemble" / SCORES)
+
+
+def _table(ranked: list[Candidate]) -> list[dict[str, Any]]:
+    return [
+        {"rank": place, "member": member.spec.name, "validation F1": round(member.validation_f1 or 0.0, 3)}
+        for place, member in enumerate(ranked, 1)
+    ]
+
+
+def _report(folder: Path, band_set: str) -> None:
+    metrics = json.loads((folder / METRICS).read_text())
+    lines = [
+        f"## {band_set}: ensemble of {metrics['size']} on the test cases",
+        "",
+        "| case | F1 | precision | recall |",
+    ]
+    lines += ["|---|---|---|---|"]
+    for name, row in {"pooled": metrics["pooled"], **metrics["cases"]}.items():
+        lines.append(f"| {name} | {_number(row['f1'])} | {_number(row['precision'])} | {_number(row['recall'])} |")
+    lines += ["", f"Median member: F1 {_number(metrics['median_member_f1'])}.", f"Files: `{folder}`"]
+    create_markdown_artifact(key=f"scores-{band_set}", markdown="\n".join(lines), description="Scores on test cases")
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Pure functions from scenes to the bands of a stack, and from an inventory to its label."""

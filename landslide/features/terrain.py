@@ -1,0 +1,126 @@
+"""Terrain bands, computed on the DEM's own metric lattice and then resampled to the stack's grid."""
+
+import math
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+
+from landslide.grid import PIXEL, snapped
+
+METRES_PER_DEGREE = math.pi * 6_371_008.8 / 180
+RIM = 3
+Planes = dict[str, NDArray[np.float32]]
+
+
+def terrain_bands(elevation: NDArray[np.floating], pixel: float) -> Planes:
+    """Terrain bands, float32 (y, x), of elevation in metres on a north-up grid of square pixels of `pixel` metres.
+
+    `slope` in degrees and the downslope direction, clockwise from north, from the gradient of Horn (1981):
+    `northness` is its cosine, `eastness` its sine, both 0 where flat. `plan_curvature` and `profile_curvature` in 1/m
+    by Zevenbergen and Thorne (1987), second derivatives of their quadric across and down the slope, with the sign that
+    both are positive where the surface is convex (ridge, nose, brow) and negative where it is concave (hollow, foot);
+    0 where flat. All but `elevation` are NaN at the outer pixel and beside NaN.
+    """
+    z = np.asarray(elevation, "float64")
+    east, north = _horn(z, pixel)
+    steepness = np.hypot(east, north)
+    flat = steepness == 0
+    safe = np.where(flat, 1, steepness)
+    plan, profile = _curvatures(z, pixel)
+    bands = {
+        "elevation": z,
+        "slope": np.degrees(np.arctan(steepness)),
+        "northness": -north / safe,
+        "eastness": -east / safe,
+        "plan_curvature": plan,
+        "profile_curvature": profile,
+    }
+    return {name: plane.astype("float32") for name, plane in bands.items()}
+
+
+def margin(resolution: float) -> float:
+    """Metres of DEM that `terrain_on` needs around a block, for a DEM of `resolution` metres."""
+    return (RIM + 5) * max(resolution, PIXEL)
+
+
+def terrain_on(dem: xr.DataArray, geobox: GeoBox) -> Planes:
+    """The bands of `terrain_bands`, float32 (y, x) on the geobox, of a DEM with any CRS.
+
+    The DEM (y, x), elevation in metres, NaN or its declared nodata where unknown, is brought by cubic convolution onto
+    a lattice in the geobox's CRS: whole metres, near the DEM's own resolution and never finer than the geobox, edges on
+    multiples of it, so that every block sees the same lattice. Bands are bilinear from there. Right up to the edge of
+    the geobox where the DEM reaches `margin` beyond it.
+    """
+    own = _resolution(dem)
+    step = max(float(round(own)), abs(geobox.resolution.x))
+    lattice = snapped(geobox.pad(1).boundingbox.buffered(RIM * step), str(geobox.crs), step)
+    elevation = _reprojected(_bare(dem), lattice, Resampling.cubic, min(1.0, own / step))
+    bands = terrain_bands(elevation.values, step)
+    planes = elevation.expand_dims(band=list(bands)).copy(data=np.stack(list(bands.values())))
+    resampled = _reprojected(planes, geobox, Resampling.bilinear, 1.0)
+    return {name: plane.astype("float32") for name, plane in zip(bands, resampled.values, strict=True)}
+
+
+def _resolution(dem: xr.DataArray) -> float:
+    """The DEM's pixel in metres; in degrees along the meridian, so that it is the same at every latitude."""
+    x, y = (abs(step) for step in dem.rio.resolution())
+    crs = dem.rio.crs
+    return float(y * METRES_PER_DEGREE if crs.is_geographic else max(x, y) * crs.linear_units_factor[1])
+
+
+def _bare(dem: xr.DataArray) -> xr.DataArray:
+    """Elevation as float32 with NaN for nodata."""
+    nodata = dem.rio.nodata
+    known = dem.astype("float32")
+    if nodata is not None and not np.isnan(nodata):
+        known = known.where(dem != nodata)
+    return known.rio.write_nodata(np.nan, encoded=False)
+
+
+def _reprojected(values: xr.DataArray, geobox: GeoBox, resampling: Resampling, scale: float) -> xr.DataArray:
+    """GDAL's warp with exact coordinates and a constant kernel, so that a pixel does not depend on the block."""
+    warped: xr.DataArray = values.rio.reproject(
+        str(geobox.crs),
+        shape=(geobox.shape.y, geobox.shape.x),
+        transform=geobox.affine,
+        resampling=resampling,
+        nodata=np.nan,
+        tolerance=0.0,
+        XSCALE=scale,
+        YSCALE=scale,
+    )
+    return warped
+
+
+def _neighbours(z: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """The nine cells around each, row by row from the north-west, NaN beyond the edge."""
+    rows, columns = z.shape
+    padded = np.pad(z, 1, constant_values=np.nan)
+    return [padded[row : row + rows, column : column + columns] for row in range(3) for column in range(3)]
+
+
+def _horn(z: NDArray[np.float64], pixel: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rise per metre towards east and towards north (Horn 1981, eq. of the weighted differences), NaN beside NaN."""
+    a, b, c, d, e, f, g, h, i = _neighbours(z)
+    known = 0 * e
+    east = (c + 2 * f + i - a - 2 * d - g) / (8 * pixel) + known
+    north = (a + 2 * b + c - g - 2 * h - i) / (8 * pixel) + known
+    return east, north
+
+
+def _curvatures(z: NDArray[np.float64], pixel: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Plan and profile curvature (Zevenbergen and Thorne 1987, eq. 5 to 12), both positive where convex."""
+    z1, z2, z3, z4, z5, z6, z7, z8, z9 = _neighbours(z)
+    d = ((z4 + z6) / 2 - z5) / pixel**2
+    e = ((z2 + z8) / 2 - z5) / pixel**2
+    f = (-z1 + z3 + z7 - z9) / (4 * pixel**2)
+    g = (-z4 + z6) / (2 * pixel)
+    h = (z2 - z8) / (2 * pixel)
+    square = g**2 + h**2
+    safe = np.where(square == 0, 1, square)
+    plan = -2 * (d * h**2 + e * g**2 - f * g * h) / safe
+    profile = -2 * (d * g**2 + e * h**2 + f * g * h) / safe
+    return plan, profile

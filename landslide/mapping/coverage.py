@@ -1,0 +1,69 @@
+"""How much of the area of interest was seen: what a map must say before it says anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.features import geometry_mask
+
+from landslide.grid import area, blocks
+from landslide.mapping import PART
+from landslide.raster import BLOCK, Reader
+from landslide.sources import SEEN
+from landslide.stack import UNKNOWN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+    from landslide.cases import Case
+    from landslide.stack import Stack
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Counts of pixels: of the area of interest, of those a map covers, and per layer of `SEEN` those seen at least
+    once and those where that is known.
+    """
+
+    inside: int
+    observed: int
+    seen: Mapping[str, int]
+    known: Mapping[str, int]
+
+    @property
+    def shares(self) -> dict[str, float | None]:
+        """Share of the area of interest seen per sensor and window; None where the source cannot know."""
+        return {name: self.seen[name] / self.inside if self.known[name] else None for name in SEEN}
+
+
+def measure(stack: Stack, probability: Path) -> Coverage:
+    """Count over a stack and its map, block by block."""
+    counts: dict[str, Any] = {"inside": 0, "observed": 0}
+    seen, known = dict.fromkeys(SEEN, 0), dict.fromkeys(SEEN, 0)
+    with Reader(probability) as reader, stack.seen(PART) as times:
+        for roi in blocks(reader.shape, BLOCK):
+            within = inside(stack.info.case, reader.geobox[roi])
+            counts["inside"] += int(within.sum())
+            counts["observed"] += int((np.isfinite(reader.read(["probability"], roi)[0]) & within).sum())
+            for name, plane in zip(SEEN, times.read(SEEN, roi), strict=True):
+                sure = within & (plane != UNKNOWN)
+                known[name] += int(sure.sum())
+                seen[name] += int((sure & (plane > 0)).sum())
+    return Coverage(counts["inside"], counts["observed"], seen, known)
+
+
+def inside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
+    """(y, x): the pixels that a polygon area of interest touches; a bbox, or none, fills its grid."""
+    if not isinstance(case.aoi, Mapping) or geobox.crs is None:
+        return np.ones(geobox.shape, bool)
+    polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
+    mask: NDArray[np.bool_] = geometry_mask(
+        [polygon], geobox.shape, geobox.affine, all_touched=True, invert=True
+    )
+    return mask

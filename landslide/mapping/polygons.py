@@ -1,0 +1,138 @@
+"""Landslides as outlines: the thresholded map polygonised as one picture, so no window leaves a seam.
+
+The mask lies in a scratch file and GDAL walks it row by row; figures of each landslide are gathered block by block.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import shapely
+from pyproj import Geod, Transformer
+from rasterio.features import rasterize, shapes
+from shapely.geometry.polygon import orient
+
+from landslide.grid import blocks
+from landslide.mapping import PART
+from landslide.raster import BLOCK, Reader, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+    from shapely import MultiPolygon
+
+    from landslide.stack import Stack
+
+WGS84 = Geod(ellps="WGS84")
+EIGHT = 8  # neighbours: pixels that touch at a corner are one landslide
+COLUMNS = ("area_m2", "probability_mean", "probability_max", "spread_mean", "slope_mean_deg", "elevation_mean_m")
+TERRAIN = {"slope": "slope_mean_deg", "elevation": "elevation_mean_m"}
+
+
+def landslides(stack: Stack, probability: Path, threshold: float, minimum_area_m2: float) -> gpd.GeoDataFrame:
+    """The landslides of a map, largest first: id from 1, `COLUMNS` (float64, NaN = unknown), MultiPolygons.
+
+    A landslide is where probability > threshold, over 8 neighbours; holes are kept, and patches whose geodesic area
+    is below the minimum mapping unit are left out. The CRS is the stack's.
+    """
+    with Reader(probability) as reader:
+        grid = reader.geobox
+        found = list(outlines(reader, threshold, minimum_area_m2, probability.parent))
+    found.sort(key=lambda item: (-item[1], *item[0].bounds))
+    frame = gpd.GeoDataFrame(
+        {"id": np.arange(1, len(found) + 1, dtype="int32"), "area_m2": [area for _, area in found]},
+        geometry=[outline for outline, _ in found],
+        crs=str(grid.crs),
+    ).astype({"area_m2": "float64"})
+    figures = gather(stack, probability, frame.geometry.values, grid)
+    return frame.assign(**{name: figures[name] for name in COLUMNS[1:]})[["id", *COLUMNS, "geometry"]]
+
+
+def outlines(
+    reader: Reader, threshold: float, minimum_area_m2: float, scratch: Path
+) -> Iterator[tuple[MultiPolygon, float]]:
+    """Valid outlines of the patches above the threshold with their geodesic areas in m², in no given order."""
+    grid = reader.geobox
+    to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".mask-") as folder:
+        path = Path(folder) / "mask.tif"
+        _write_mask(reader, threshold, path)
+        with rasterio.open(path) as mask:
+            band = rasterio.band(mask, 1)
+            for outline, _ in shapes(band, mask=band, connectivity=EIGHT, transform=mask.transform):
+                polygon = valid(shapely.geometry.shape(outline))
+                size = geodesic_area(polygon, to_degrees)
+                if size >= minimum_area_m2:
+                    yield polygon, size
+
+
+def _write_mask(reader: Reader, threshold: float, path: Path) -> None:
+    height, width = reader.shape
+    profile = {
+        "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "tiled": True,
+        "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "ZSTD", "transform": reader.geobox.affine,
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as mask:
+        for roi in blocks(reader.shape, BLOCK):
+            above = reader.read(["probability"], roi) > threshold  # NaN, not observed, is not above
+            mask.write(above.astype("uint8"), window=window_of(roi))
+
+
+def valid(polygon: shapely.Polygon) -> MultiPolygon:
+    """The same area as valid parts: rings of an 8-connected patch may touch themselves at pixel corners."""
+    repaired = shapely.make_valid(polygon)
+    parts = [part for part in shapely.get_parts(repaired) if part.geom_type == "Polygon"]
+    return shapely.MultiPolygon(parts) if parts else shapely.MultiPolygon([*shapely.get_parts(repaired)[0].geoms])
+
+
+def geodesic_area(polygon: MultiPolygon, to_degrees: Transformer) -> float:
+    """Area on the WGS 84 ellipsoid in m² (Karney 2013), whatever the scale of the map projection."""
+    placed = shapely.transform(polygon, lambda xy: np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1])))
+    return float(sum(WGS84.geometry_area_perimeter(orient(part))[0] for part in placed.geoms))
+
+
+def gather(stack: Stack, probability: Path, polygons: Any, grid: GeoBox) -> dict[str, NDArray[np.float64]]:
+    """Means, and the greatest probability, over each polygon's pixels, gathered by block; NaN where nothing is known.
+
+    `polygons` is an array of geometries on the grid; the result has one value a polygon.
+    """
+    terrain = [band for band in TERRAIN if band in stack.info.bands]
+    names = ["probability_mean", "spread_mean", *(TERRAIN[band] for band in terrain)]
+    sums, counts = np.zeros((len(names), len(polygons))), np.zeros((len(names), len(polygons)))
+    greatest = np.full(len(polygons), -np.inf)
+    tree = shapely.STRtree(polygons)
+    with Reader(probability) as chances, stack.reader(PART) as ground:
+        for roi in blocks(chances.shape, BLOCK):
+            ids = _burn(tree, polygons, grid[roi])
+            if ids is None:
+                continue
+            planes = np.concatenate([chances.read(("probability", "spread"), roi), ground.read(terrain, roi)])
+            covered = ids > 0
+            np.maximum.at(greatest, ids[covered] - 1, planes[0][covered])
+            for index, plane in enumerate(planes):
+                use = covered & np.isfinite(plane)
+                sums[index] += np.bincount(ids[use] - 1, plane[use], len(polygons))
+                counts[index] += np.bincount(ids[use] - 1, minlength=len(polygons))
+    unknown = {name: np.full(len(polygons), np.nan) for name in COLUMNS[1:]}
+    means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return unknown | dict(zip(names, means, strict=True)) | {"probability_max": greatest}
+
+
+def _burn(tree: shapely.STRtree, polygons: Any, block: GeoBox) -> NDArray[np.int32] | None:
+    """(y, x) index + 1 of the polygon at each pixel of a block, 0 elsewhere; None if no polygon comes near."""
+    near = np.sort(tree.query(shapely.box(*block.boundingbox.bbox)))
+    if not len(near):
+        return None
+    clipped = shapely.clip_by_rect(polygons[near], *block.boundingbox.buffered(block.resolution.x).bbox)
+    pairs = [(part, index + 1) for part, index in zip(clipped, near, strict=True) if not part.is_empty]
+    if not pairs:
+        return None
+    ids: NDArray[np.int32] = rasterize(pairs, block.shape, transform=block.affine, dtype="int32")
+    return ids

@@ -1,0 +1,110 @@
+"""Finding items: in a static STAC catalogue on disk or on the web, or through a STAC API."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pystac
+from odc.geo.geom import Geometry, box
+from pystac_client import Client
+from pystac_client.exceptions import APIError
+from requests import RequestException
+
+from landslide.errors import SourceError
+
+Span = tuple[date, date]
+LISTED = 12
+
+
+class Catalogue:
+    """Items of a catalogue, by collection, area and days.
+
+    SourceError names the place where it cannot be read or does not answer, and the collections it has where one that is
+    asked for is not among them.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        with _reading(place):
+            self._root = Client.open(place) if "://" in place else pystac.Catalog.from_file(_file(place))
+
+    def items(self, collection: str, area: Geometry, span: Span | None) -> list[pystac.Item]:
+        """Items whose footprint meets the area, taken on the days of the span (None: any), by time and id."""
+        with _reading(self.place):
+            found = self._search(collection, area, span)
+            kept = [item for item in found if _meets(item, area) and (span is None or span[0] <= day(item) <= span[1])]
+        return sorted(kept, key=lambda item: (_time(item), item.id))
+
+    def _search(self, collection: str, area: Geometry, span: Span | None) -> Iterator[pystac.Item]:
+        found = self._collection(collection)
+        if not isinstance(self._root, Client) or not self._root.conforms_to("ITEM_SEARCH"):
+            return found.get_items(recursive=True)
+        days = None if span is None else f"{span[0]}T00:00:00Z/{span[1] + timedelta(days=1)}T00:00:00Z"
+        return self._root.search(collections=[collection], bbox=tuple(area.boundingbox), datetime=days).items()
+
+    def _collection(self, name: str) -> pystac.Catalog:
+        for child in self._collections():
+            if child.id == name:
+                return child
+        names = sorted(child.id for child in self._collections())
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        raise SourceError(
+            f"{self.place} has no collection {name!r}; it has {', '.join(names[:LISTED]) or 'none'}{more}. "
+            "Correct `collection`"
+        )
+
+    def _collections(self) -> Iterator[pystac.Catalog]:
+        if isinstance(self._root, Client):
+            yield from self._root.get_collections()
+            return
+        for folder, _, _ in self._root.walk():
+            if isinstance(folder, pystac.Collection):
+                yield folder
+
+
+def day(item: pystac.Item) -> date:
+    """The day (UTC) of an acquisition."""
+    return _time(item).date()
+
+
+def signer(sign: str | None) -> Callable[[str], str]:
+    """What turns an asset's address into one that may be read."""
+    if sign is None:
+        return str
+    try:
+        signed: Callable[[str], str] = importlib.import_module("planetary_computer").sign
+    except ImportError as error:
+        raise SourceError(
+            "`sign: planetary-computer` needs a package that is not installed: pip install planetary-computer"
+        ) from error
+    return signed
+
+
+def _file(place: str) -> str:
+    path = Path(place)
+    return str(path / "catalog.json" if path.is_dir() else path)
+
+
+@contextmanager
+def _reading(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (APIError, RequestException) as error:
+        raise SourceError(f"{place} does not answer: {error}. Check the address and the network") from error
+    except (OSError, ValueError, KeyError, pystac.STACError) as error:
+        raise SourceError(f"cannot read the STAC catalogue {place}: {error}. Check `catalog`") from error
+
+
+def _meets(item: pystac.Item, area: Geometry) -> bool:
+    if item.geometry is not None:
+        return bool(Geometry(item.geometry, "EPSG:4326").intersects(area))
+    return item.bbox is None or bool(box(*item.bbox[:2], *item.bbox[-2:], "EPSG:4326").intersects(area))
+
+
+def _time(item: pystac.Item) -> datetime:
+    time = item.datetime or item.common_metadata.start_datetime
+    if time is None:
+        raise SourceError(f"item {item.id} of {item.collection_id} states no time. Correct the catalogue")
+    return time

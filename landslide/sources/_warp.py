@@ -1,0 +1,146 @@
+"""Rasters of any grid onto ours: one reader for a person's own files and for catalogues' assets.
+
+Every output pixel is transformed exactly (no approximation between scan lines), so a pixel has the same value whatever
+block it is read in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.converters import rio_geobox
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.warp import reproject
+
+from landslide.errors import SourceError
+from landslide.raster import quiet
+
+Method = Literal["nearest", "bilinear", "average"]
+Plane = NDArray[np.float32]
+EARTH_DEGREE = 111_320.0
+ALIGNED = 1e-3
+REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 5, "GDAL_HTTP_RETRY_DELAY": 1}
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of a raster file: value = number in the file × scale + offset; `nodata` None trusts the file's own."""
+
+    uri: str
+    index: int = 1
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+def grid_of(uri: str) -> GeoBox:
+    """The grid of a raster; SourceError if it cannot be opened or has no CRS."""
+    with quiet(), _opened(uri) as raster:
+        return _grid(raster, uri)
+
+
+def warped(band: Band, geobox: GeoBox, method: Method) -> Plane:
+    """float32 (y, x) of a band on a grid, scaled, NaN where the file has nodata or no pixel.
+
+    `average` weighs by area where the file is finer than the grid and is bilinear elsewhere; a file that lies on the
+    grid is copied. SourceError names a file that is missing, truncated or without CRS.
+    """
+    out = np.full(geobox.shape, np.nan, "float32")
+    with quiet(), rasterio.Env(**REMOTE), _opened(band.uri) as raster:
+        source = _grid(raster, band.uri)
+        try:
+            reproject(
+                rasterio.band(raster, band.index),
+                out,
+                src_nodata=_nodata(band, raster),
+                dst_nodata=np.nan,
+                dst_crs=geobox.crs.to_wkt(),
+                dst_transform=geobox.affine,
+                resampling=_resampling(source, geobox, method),
+                tolerance=0,
+            )
+        except RasterioError as error:
+            raise damaged(band.uri, error) from error
+    if (band.scale, band.offset) != (1.0, 0.0):
+        out = out * np.float32(band.scale) + np.float32(band.offset)
+    return out
+
+
+def mosaic(planes: Sequence[Plane]) -> Plane:
+    """The first observed value of each pixel."""
+    out = planes[0].copy()
+    for plane in planes[1:]:
+        np.copyto(out, plane, where=np.isnan(out))
+    return out
+
+
+def pixel_metres(geobox: GeoBox) -> float:
+    """The side of a pixel in metres; on a grid in degrees, along the meridian."""
+    side = float(abs(geobox.resolution.y))
+    return side * EARTH_DEGREE if geobox.crs is not None and geobox.crs.geographic else side
+
+
+def around(source: GeoBox, target: GeoBox, margin: float) -> GeoBox:
+    """The source's own grid, continued if need be, over the target's area and `margin` metres around it."""
+    return source.enclosing(target.buffered(margin).footprint(source.crs, npoints=20))
+
+
+def native(bands: Sequence[Band], target: GeoBox, margin: float) -> xr.DataArray:
+    """(y, x) float32 with CRS: tiles as one raster on the grid of the finest, over the target and a margin in metres."""
+    finest = min((grid_of(band.uri) for band in bands), key=pixel_metres)
+    window = around(finest, target, margin)
+    values = mosaic([warped(band, window, "bilinear") for band in bands])
+    return xr.DataArray(values, coords=xr_coords(window), dims=window.dimensions)
+
+
+def damaged(uri: str, error: Exception) -> SourceError:
+    """The error for a file that does not read: missing, truncated, refused by the server."""
+    return SourceError(f"cannot read {uri.split('?')[0]}: {error}. Replace the file, or leave it out of the case")
+
+
+def _opened(uri: str) -> Any:
+    try:
+        return rasterio.open(uri)
+    except RasterioError as error:
+        raise damaged(uri, error) from error
+
+
+def _grid(raster: Any, uri: str) -> GeoBox:
+    if raster.crs is None:
+        raise SourceError(f"{uri} has no CRS, so nobody knows where it lies. Write its georeference into the file")
+    return rio_geobox(raster)
+
+
+def _nodata(band: Band, raster: Any) -> float | None:
+    """The stated nodata, or else the file's; NaN in floats is always missing; a number no pixel can hold is none."""
+    stated = band.nodata if band.nodata is not None else raster.nodatavals[band.index - 1]
+    dtype = np.dtype(raster.dtypes[band.index - 1])
+    if dtype.kind == "f":
+        return float("nan") if stated is None else float(stated)
+    limits = np.iinfo(dtype)
+    return None if stated is None or not limits.min <= stated <= limits.max else float(stated)
+
+
+def _resampling(source: GeoBox, target: GeoBox, method: Method) -> Resampling:
+    if _aligned(source, target):
+        return Resampling.nearest
+    if method == "average" and pixel_metres(source) > 0.99 * pixel_metres(target):
+        return Resampling.bilinear
+    return Resampling[method]
+
+
+def _aligned(source: GeoBox, target: GeoBox) -> bool:
+    """Whether the target's pixels are pixels of the source, or would be if it went on."""
+    if source.crs != target.crs:
+        return False
+    step = ~source.affine * target.affine
+    whole = abs(step.c - round(step.c)) + abs(step.f - round(step.f))
+    turned = abs(step.a - 1) + abs(step.e - 1) + abs(step.b) + abs(step.d)
+    return bool(whole < ALIGNED and turned * max(target.shape) < ALIGNED)
