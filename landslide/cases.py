@@ -26,7 +26,7 @@ from landslide.errors import InputError
 
 Role = Literal["train", "validation", "test", "map"]
 When = Literal["pre", "post"]
-ROLES: tuple[Role, ...] = ("train", "validation", "test", "map")
+Day = date  # a field may be called `date`
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -143,7 +143,7 @@ RasterOrPath = Annotated[Raster, BeforeValidator(_as_raster)]
 class Dated(Strict):
     """A scene's time: its date, or only the side of the event where the date was not recorded."""
 
-    date: date | None = None
+    date: Day | None = None
     when: When | None = None
 
     @model_validator(mode="after")

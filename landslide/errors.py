@@ -5,7 +5,7 @@ class LandslideError(Exception):
     """Anything this library refuses or fails at on purpose."""
 
 
-class InputError(LandslideError):
+class InputError(LandslideError, ValueError):
     """What the user gave cannot be used: a case, an experiment, a file, an option."""
 
 

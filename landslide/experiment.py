@@ -4,15 +4,19 @@ The defaults are the protocol of arXiv 2310.05959. A preset replaces defaults; w
 """
 
 from collections.abc import Collection, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pyproj import Geod
+from shapely.ops import nearest_points
 
 from landslide.bands import BAND_SETS, known
 from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
 from landslide.errors import InputError
-from landslide.models import ARCHITECTURES, LOSSES
+from landslide.grid import area
+from landslide.models import ARCHITECTURES, LEAST, LOSSES, STRIDE
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -99,7 +103,7 @@ class Experiment(Strict):
     patience: Annotated[int, Field(ge=1)] = 50
     plateau: Annotated[int, Field(ge=1)] = 10
     samples: Annotated[int, Field(ge=1)] = 1000
-    crop: Annotated[int, Field(ge=32, multiple_of=32)] = 256
+    crop: Annotated[int, Field(ge=LEAST, multiple_of=STRIDE)] = 256
     batch: Annotated[int, Field(ge=2)] = 4
     background: Annotated[float, Field(ge=0, le=1)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 42

@@ -24,6 +24,7 @@ LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "focal": ("FocalLoss", {"mode": "binary"}),
 }
 STRIDE = 32  # every encoder halves the picture five times
+LEAST = 128  # PAN's attention pools what is left three times more
 
 
 class MemberSpec(BaseModel):

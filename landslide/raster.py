@@ -11,6 +11,7 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -104,6 +105,19 @@ class Reader:
         indices = [i + 1 for i in positions(bands, self.bands, str(self.path))]
         try:
             return np.asarray(self._dataset.read(indices, window=None if roi is None else window_of(roi)))
+        except RasterioError as error:
+            raise InputError(f"{self.path} is damaged: {error}. Replace the file") from error
+
+    def resized(self, bands: Sequence[str], shape: tuple[int, int], resampling: str) -> NDArray[Any]:
+        """(band, height, width) of the whole raster at another size, from its overviews; `resampling` is rasterio's.
+
+        Memory is that of the result. Missing pixels take no part in an average.
+        """
+        indices = [i + 1 for i in positions(bands, self.bands, str(self.path))]
+        try:
+            return np.asarray(
+                self._dataset.read(indices, out_shape=(len(indices), *shape), resampling=Resampling[resampling])
+            )
         except RasterioError as error:
             raise InputError(f"{self.path} is damaged: {error}. Replace the file") from error
 

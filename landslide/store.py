@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -74,9 +75,10 @@ class Store:
     def build(self, request: Request, build: Callable[[Path], None]) -> Artifact:
         """Build the result anew and publish it whole. Whatever `build` raises leaves nothing behind."""
         final = self.path(request)
-        draft = final.with_name(f".{final.name}.{os.getpid()}.{time.monotonic_ns()}")
-        writable(self.root)
-        draft.mkdir(parents=True)
+        writable(final.parent)
+        _sweep(final)
+        draft = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}")
+        draft.mkdir()
         started = time.monotonic()
         try:
             build(draft)
@@ -124,6 +126,23 @@ def writable(folder: Path) -> None:
         raise StoreError(f"cannot write into {folder}: {error.strerror}. Choose another folder") from error
     if not os.access(folder, os.W_OK):
         raise StoreError(f"cannot write into {folder}: permission denied. Choose another folder")
+
+
+def _sweep(final: Path) -> None:
+    """Remove drafts of this artifact that a process of this machine left behind when it was killed."""
+    for draft in final.parent.glob(f".{final.name}.*"):
+        if not _alive(int(draft.name.split(".")[2])):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _write_manifest(folder: Path, request: Request, seconds: float) -> None:

@@ -7,11 +7,14 @@ import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
 
 from landslide.grid import PIXEL, snapped
 
 METRES_PER_DEGREE = math.pi * 6_371_008.8 / 180
 RIM = 3
+TOLERANCE = 1e-6
 Planes = dict[str, NDArray[np.float32]]
 
 
@@ -56,12 +59,12 @@ def terrain_on(dem: xr.DataArray, geobox: GeoBox) -> Planes:
     """
     own = _resolution(dem)
     step = max(float(round(own)), abs(geobox.resolution.x))
-    lattice = snapped(geobox.pad(1).boundingbox.buffered(RIM * step), str(geobox.crs), step)
-    elevation = _reprojected(_bare(dem), lattice, Resampling.cubic, min(1.0, own / step))
-    bands = terrain_bands(elevation.values, step)
-    planes = elevation.expand_dims(band=list(bands)).copy(data=np.stack(list(bands.values())))
-    resampled = _reprojected(planes, geobox, Resampling.bilinear, 1.0)
-    return {name: plane.astype("float32") for name, plane in zip(bands, resampled.values, strict=True)}
+    lattice = snapped(geobox.boundingbox.buffered(RIM * step), str(geobox.crs), step)
+    source = GeoBox(dem.shape, dem.rio.transform(), dem.rio.crs.to_wkt())
+    elevation = _warped(_bare(dem)[None], source, lattice, Resampling.cubic, min(1.0, own / step))[0]
+    bands = terrain_bands(elevation, step)
+    planes = _warped(np.stack(list(bands.values())), lattice, geobox, Resampling.bilinear, 1.0)
+    return dict(zip(bands, planes, strict=True))
 
 
 def _resolution(dem: xr.DataArray) -> float:
@@ -71,27 +74,32 @@ def _resolution(dem: xr.DataArray) -> float:
     return float(y * METRES_PER_DEGREE if crs.is_geographic else max(x, y) * crs.linear_units_factor[1])
 
 
-def _bare(dem: xr.DataArray) -> xr.DataArray:
-    """Elevation as float32 with NaN for nodata."""
+def _bare(dem: xr.DataArray) -> NDArray[np.float32]:
+    """Elevation (y, x) with NaN for nodata."""
     nodata = dem.rio.nodata
-    known = dem.astype("float32")
-    if nodata is not None and not np.isnan(nodata):
-        known = known.where(dem != nodata)
-    return known.rio.write_nodata(np.nan, encoded=False)
+    known = dem.values.astype("float32")
+    return known if nodata is None else np.where(dem.values == nodata, np.float32(np.nan), known)
 
 
-def _reprojected(values: xr.DataArray, geobox: GeoBox, resampling: Resampling, scale: float) -> xr.DataArray:
-    """GDAL's warp with exact coordinates and a constant kernel, so that a pixel does not depend on the block."""
-    warped: xr.DataArray = values.rio.reproject(
-        str(geobox.crs),
-        shape=(geobox.shape.y, geobox.shape.x),
-        transform=geobox.affine,
-        resampling=resampling,
-        nodata=np.nan,
-        tolerance=0.0,
-        XSCALE=scale,
-        YSCALE=scale,
-    )
+def _warped(
+    values: NDArray[np.float32], source: GeoBox, target: GeoBox, resampling: Resampling, scale: float
+) -> NDArray[np.float32]:
+    """(band, y, x) on the target grid, NaN where unknown.
+
+    A pixel must not depend on the block it is asked for in, hence a virtual raster: `rasterio.warp.reproject` has no
+    say in GDAL's approximate coordinates (wrong by up to 1/8 pixel, by block), nor do kernels then vary with the window.
+    """
+    profile = {"driver": "GTiff", "dtype": "float32", "nodata": np.nan}
+    shape = dict(zip(("count", "height", "width"), values.shape, strict=True))
+    height, width = target.shape
+    with MemoryFile() as memory:
+        with memory.open(**profile, **shape, crs=str(source.crs), transform=source.affine) as dataset:
+            dataset.write(values)
+        with memory.open() as dataset, WarpedVRT(
+            dataset, crs=str(target.crs), transform=target.affine, height=height, width=width, nodata=np.nan,
+            resampling=resampling, tolerance=TOLERANCE, XSCALE=scale, YSCALE=scale,
+        ) as virtual:  # fmt: skip
+            warped: NDArray[np.float32] = virtual.read()
     return warped
 
 

@@ -87,9 +87,8 @@ def _write_mask(reader: Reader, threshold: float, path: Path) -> None:
 
 def valid(polygon: shapely.Polygon) -> MultiPolygon:
     """The same area as valid parts: rings of an 8-connected patch may touch themselves at pixel corners."""
-    repaired = shapely.make_valid(polygon)
-    parts = [part for part in shapely.get_parts(repaired) if part.geom_type == "Polygon"]
-    return shapely.MultiPolygon(parts) if parts else shapely.MultiPolygon([*shapely.get_parts(repaired)[0].geoms])
+    parts = shapely.get_parts(shapely.get_parts(shapely.make_valid(polygon)))  # twice: a collection of collections
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
 
 
 def geodesic_area(polygon: MultiPolygon, to_degrees: Transformer) -> float:
@@ -113,7 +112,7 @@ def gather(stack: Stack, probability: Path, polygons: Any, grid: GeoBox) -> dict
             ids = _burn(tree, polygons, grid[roi])
             if ids is None:
                 continue
-            planes = np.concatenate([chances.read(("probability", "spread"), roi), ground.read(terrain, roi)])
+            planes = [*chances.read(("probability", "spread"), roi), *(ground.read([band], roi)[0] for band in terrain)]
             covered = ids > 0
             np.maximum.at(greatest, ids[covered] - 1, planes[0][covered])
             for index, plane in enumerate(planes):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from landslide.models import STRIDE
+from landslide.models import LEAST, STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,9 +83,14 @@ def _shifted(rows: NDArray[np.float32], done: int) -> NDArray[np.float32]:
 
 def _forward(network: nn.Module, values: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = values.shape[1:]
-    padding = (0, -width % STRIDE, 0, -height % STRIDE)
+    padding = (0, _missing(width), 0, _missing(height))
     device = next(network.parameters()).device
     batch = torch.nn.functional.pad(torch.from_numpy(values)[None], padding).to(device)
     with torch.inference_mode():
         logits: NDArray[np.float32] = network(batch)[0, 0, :height, :width].float().cpu().numpy()
     return logits
+
+
+def _missing(side: int) -> int:
+    """Pixels to add to a side so that every architecture can take it."""
+    return max(LEAST - side, -side % STRIDE)

@@ -20,6 +20,8 @@ from .terrain import PIXEL
 
 WINDOW_DAYS = 60
 RADAR_REPEAT = 12
+OPTICAL_REPEAT = 5
+NEIGHBOUR_REPEAT = 20
 BASELINE_04 = date(2022, 1, 25)
 OVERCAST = 0.92
 
@@ -37,10 +39,11 @@ class Event:
         return self.landscape.place.id
 
     def instant(self, day: int, local: time) -> datetime:
-        """Local solar time on a day counted from the event, in UTC to the second."""
+        """The moment of a local solar time on a UTC day counted from the event, to the second."""
         place = self.landscape.place
-        noon = datetime.combine(place.event_date + timedelta(days=day), local, UTC)
-        return noon - timedelta(seconds=round(place.longitude * 240))
+        midnight = datetime.combine(place.event_date + timedelta(days=day), time(), UTC)
+        seconds = local.hour * 3600 + local.minute * 60 - round(place.longitude * 240)
+        return midnight + timedelta(seconds=seconds % 86_400)
 
 
 def elevation_item(event: Event) -> ItemRecord:
@@ -107,11 +110,11 @@ def _radar_item(
 
 
 def optical_items(random: Random, event: Event) -> Iterator[ItemRecord]:
-    """Scenes of one orbit at the place's revisit and, every 20 days, of a neighbouring orbit that covers part of the
+    """Scenes of one orbit every 5 days and, every 20 days, of a neighbouring orbit that covers part of the
     area; days under closed cloud are left out, as archives filtered by cloud cover leave them out."""
     landscape, changes = _in_scene(event)
     main = int(random.integers(1, 144))
-    orbits = ((main, landscape.place.revisit, 1.0), (main % 143 + 1, 20, 0.55))
+    orbits = ((main, OPTICAL_REPEAT, 1.0), (main % 143 + 1, NEIGHBOUR_REPEAT, 0.55))
     for number, repeat, share in orbits:
         swath, seen = _swath(event.site, share, tilt=0.2)
         start = int(random.integers(0, repeat))

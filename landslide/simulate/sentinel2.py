@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from .changes import Change, Truth
 from .landscape import Cover, Landscape, green_fraction
-from .noise import Bytes, Flags, Floats, Random, power_law, ramp, smooth
+from .noise import Bytes, Floats, Random, power_law, smooth
 from .terrain import PIXEL
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -152,12 +152,6 @@ def _classify(
     classes[veil + doubt > 0.25] = MEDIUM
     classes[veil + doubt > 0.55] = HIGH
     return classes
-
-
-def missed(scene: Optical) -> Flags:
-    """Where cloud or shadow matters (opacity over 0.3) though the classification at 10 m calls it clear."""
-    flagged = np.isin(np.kron(scene.scl, np.ones((2, 2), np.uint8)), (SHADOW, MEDIUM, HIGH, CIRRUS))
-    return (np.maximum(scene.cloud, ramp(scene.shadow, 0, 1)) > 0.3) & ~flagged
 
 
 def _halve(layer: Floats) -> Floats:

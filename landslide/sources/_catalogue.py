@@ -30,30 +30,45 @@ class Catalogue:
         with _reading(place):
             self._root = Client.open(place) if "://" in place else pystac.Catalog.from_file(_file(place))
 
-    def items(self, collection: str, area: Geometry, span: Span | None) -> list[pystac.Item]:
-        """Items whose footprint meets the area, taken on the days of the span (None: any), by time and id."""
+    def items(self, collection: str, area: Geometry, span: Span | None, most: int | None = None) -> list[pystac.Item]:
+        """Items whose footprint meets the area, taken on the days of the span (None: any), by time and id.
+
+        `most` bounds how many an API is asked for.
+        """
         with _reading(self.place):
-            found = self._search(collection, area, span)
+            found = self._search(collection, area, span, most)
             kept = [item for item in found if _meets(item, area) and (span is None or span[0] <= day(item) <= span[1])]
         return sorted(kept, key=lambda item: (_time(item), item.id))
 
-    def _search(self, collection: str, area: Geometry, span: Span | None) -> Iterator[pystac.Item]:
+    def nearest(self, collection: str, area: Geometry, span: Span) -> list[pystac.Item]:
+        """Items over the area within a year of the span, nearest first; if there is none, some of any time."""
+        year = timedelta(days=365)
+        near = self.items(collection, area, (span[0] - year, span[1] + year))
+        near = near or self.items(collection, area, None, most=LISTED)
+        return sorted(near, key=lambda item: max(span[0] - day(item), day(item) - span[1]))
+
+    def _search(self, collection: str, area: Geometry, span: Span | None, most: int | None) -> Iterator[pystac.Item]:
         found = self._collection(collection)
         if not isinstance(self._root, Client) or not self._root.conforms_to("ITEM_SEARCH"):
             return found.get_items(recursive=True)
         days = None if span is None else f"{span[0]}T00:00:00Z/{span[1] + timedelta(days=1)}T00:00:00Z"
-        return self._root.search(collections=[collection], bbox=tuple(area.boundingbox), datetime=days).items()
+        search = self._root.search(
+            collections=[collection], bbox=tuple(area.boundingbox), datetime=days, max_items=most
+        )
+        return search.items()
 
     def _collection(self, name: str) -> pystac.Catalog:
-        for child in self._collections():
-            if child.id == name:
-                return child
-        names = sorted(child.id for child in self._collections())
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        raise SourceError(
-            f"{self.place} has no collection {name!r}; it has {', '.join(names[:LISTED]) or 'none'}{more}. "
-            "Correct `collection`"
-        )
+        api = isinstance(self._root, Client)
+        children = [self._root.get_collection(name)] if api else self._collections()
+        found = next((child for child in children if child is not None and child.id == name), None)
+        if found is None:
+            names = sorted(child.id for child in self._collections())
+            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            raise SourceError(
+                f"{self.place} has no collection {name!r}; it has {', '.join(names[:LISTED]) or 'none'}{more}. "
+                "Correct `collection`"
+            )
+        return found
 
     def _collections(self) -> Iterator[pystac.Catalog]:
         if isinstance(self._root, Client):
@@ -100,7 +115,10 @@ def _reading(place: str) -> Iterator[None]:
 def _meets(item: pystac.Item, area: Geometry) -> bool:
     if item.geometry is not None:
         return bool(Geometry(item.geometry, "EPSG:4326").intersects(area))
-    return item.bbox is None or bool(box(*item.bbox[:2], *item.bbox[-2:], "EPSG:4326").intersects(area))
+    if item.bbox is None:
+        return True
+    west, south, east, north = [*item.bbox[:2], *item.bbox[-3:-1]] if len(item.bbox) == 6 else item.bbox
+    return bool(box(west, south, east, north, "EPSG:4326").intersects(area))
 
 
 def _time(item: pystac.Item) -> datetime:

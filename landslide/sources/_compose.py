@@ -80,6 +80,12 @@ def together(parts: Iterable[Block]) -> Block:
     return Block(values, seen)
 
 
+def measured(power: Plane, polarisation: str) -> Plane:
+    """Linear power without border noise and what is no measurement."""
+    plane: Plane = sar.clean(xr.DataArray(power, dims=("y", "x")), polarisation).values
+    return plane
+
+
 def clear(scl: Plane) -> NDArray[np.bool_]:
     """Where a scene classification (NaN = none) lets the ground be seen."""
     classes = np.nan_to_num(scl, nan=0).astype("uint8")

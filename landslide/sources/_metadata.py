@@ -91,7 +91,7 @@ def orbit(item: pystac.Item) -> str:
 
 def interferometric_wide(item: pystac.Item) -> bool:
     """Whether Sentinel-1 looked in its land mode; an item that does not state its mode counts."""
-    return item.properties.get("sar:instrument_mode", "IW") == "IW"
+    return str(item.properties.get("sar:instrument_mode", "IW")) == "IW"
 
 
 def _raster(asset: pystac.Asset) -> Mapping[str, Any]:

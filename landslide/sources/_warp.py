@@ -1,7 +1,7 @@
 """Rasters of any grid onto ours: one reader for a person's own files and for catalogues' assets.
 
-Every output pixel is transformed exactly (no approximation between scan lines), so a pixel has the same value whatever
-block it is read in.
+Every output pixel is transformed exactly, not interpolated between scan lines, and by a kernel that depends on the two
+grids alone, so a pixel has the same value whatever block it is read in.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
-from odc.geo.converters import rio_geobox
 from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
@@ -20,11 +19,11 @@ from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
 from landslide.errors import SourceError
+from landslide.features.terrain import METRES_PER_DEGREE
 from landslide.raster import quiet
 
 Method = Literal["nearest", "bilinear", "average"]
 Plane = NDArray[np.float32]
-EARTH_DEGREE = 111_320.0
 ALIGNED = 1e-3
 REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 5, "GDAL_HTTP_RETRY_DELAY": 1}
 
@@ -53,18 +52,20 @@ def warped(band: Band, geobox: GeoBox, method: Method) -> Plane:
     grid is copied. SourceError names a file that is missing, truncated or without CRS.
     """
     out = np.full(geobox.shape, np.nan, "float32")
-    with quiet(), rasterio.Env(**REMOTE), _opened(band.uri) as raster:
+    with rasterio.Env(**REMOTE), _opened(band.uri) as raster:
         source = _grid(raster, band.uri)
+        method = _method(source, geobox, method)
         try:
             reproject(
                 rasterio.band(raster, band.index),
                 out,
                 src_nodata=_nodata(band, raster),
                 dst_nodata=np.nan,
-                dst_crs=geobox.crs.to_wkt(),
+                dst_crs=str(geobox.crs),
                 dst_transform=geobox.affine,
-                resampling=_resampling(source, geobox, method),
+                resampling=Resampling[method],
                 tolerance=0,
+                **_kernel(source, geobox),
             )
         except RasterioError as error:
             raise damaged(band.uri, error) from error
@@ -82,21 +83,23 @@ def mosaic(planes: Sequence[Plane]) -> Plane:
 
 
 def pixel_metres(geobox: GeoBox) -> float:
-    """The side of a pixel in metres; on a grid in degrees, along the meridian."""
-    side = float(abs(geobox.resolution.y))
-    return side * EARTH_DEGREE if geobox.crs is not None and geobox.crs.geographic else side
+    """The longer side of a pixel in metres; on a grid in degrees, the side along the meridian."""
+    return max(_sides(geobox)) if geobox.crs is not None and not geobox.crs.geographic else _sides(geobox)[1]
 
 
 def around(source: GeoBox, target: GeoBox, margin: float) -> GeoBox:
     """The source's own grid, continued if need be, over the target's area and `margin` metres around it."""
-    return source.enclosing(target.buffered(margin).footprint(source.crs, npoints=20))
+    return source.enclosing(target.buffered(margin).footprint(str(source.crs), npoints=20))
 
 
-def native(bands: Sequence[Band], target: GeoBox, margin: float) -> xr.DataArray:
-    """(y, x) float32 with CRS: tiles as one raster on the grid of the finest, over the target and a margin in metres."""
-    finest = min((grid_of(band.uri) for band in bands), key=pixel_metres)
-    window = around(finest, target, margin)
-    values = mosaic([warped(band, window, "bilinear") for band in bands])
+def native(tiles: Sequence[tuple[Band, GeoBox]], target: GeoBox, margin: float) -> xr.DataArray:
+    """(y, x) float32 with CRS: tiles (band and grid) as one raster on the grid of the finest, over the target and a
+    margin in metres.
+    """
+    window = around(min((tile[1] for tile in tiles), key=pixel_metres), target, margin)
+    area = window.footprint("EPSG:4326")
+    near = [band for band, tile in tiles if tile.footprint("EPSG:4326").intersects(area)]
+    values = mosaic([np.full(window.shape, np.nan, "float32"), *(warped(band, window, "bilinear") for band in near)])
     return xr.DataArray(values, coords=xr_coords(window), dims=window.dimensions)
 
 
@@ -114,8 +117,11 @@ def _opened(uri: str) -> Any:
 
 def _grid(raster: Any, uri: str) -> GeoBox:
     if raster.crs is None:
-        raise SourceError(f"{uri} has no CRS, so nobody knows where it lies. Write its georeference into the file")
-    return rio_geobox(raster)
+        raise SourceError(
+            f"{uri} has no CRS (raw radar products have ground control points instead), so it cannot be placed on a "
+            "grid. Give a georeferenced file"
+        )
+    return GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
 
 
 def _nodata(band: Band, raster: Any) -> float | None:
@@ -128,12 +134,28 @@ def _nodata(band: Band, raster: Any) -> float | None:
     return None if stated is None or not limits.min <= stated <= limits.max else float(stated)
 
 
-def _resampling(source: GeoBox, target: GeoBox, method: Method) -> Resampling:
+def _method(source: GeoBox, target: GeoBox, method: Method) -> Method:
     if _aligned(source, target):
-        return Resampling.nearest
+        return "nearest"
     if method == "average" and pixel_metres(source) > 0.99 * pixel_metres(target):
-        return Resampling.bilinear
-    return Resampling[method]
+        return "bilinear"
+    return method
+
+
+def _kernel(source: GeoBox, target: GeoBox) -> dict[str, float]:
+    """GDAL widens its kernel where the source is finer, by a factor that it takes from the block; ours is fixed."""
+    x, y = (min(1.0, fine / coarse) for fine, coarse in zip(_sides(source), _sides(target), strict=True))
+    return {"XSCALE": x, "YSCALE": y}
+
+
+def _sides(geobox: GeoBox) -> tuple[float, float]:
+    """A pixel's sides in metres along x and y."""
+    x, y = (float(np.hypot(*step)) for step in ((geobox.affine.a, geobox.affine.d), (geobox.affine.b, geobox.affine.e)))
+    if geobox.crs is None or not geobox.crs.geographic:
+        unit = 1.0 if geobox.crs is None else geobox.crs.proj.axis_info[0].unit_conversion_factor
+        return x * unit, y * unit
+    latitude = (geobox.boundingbox.bottom + geobox.boundingbox.top) / 2
+    return x * METRES_PER_DEGREE * float(np.cos(np.radians(latitude))), y * METRES_PER_DEGREE
 
 
 def _aligned(source: GeoBox, target: GeoBox) -> bool:

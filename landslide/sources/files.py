@@ -1,14 +1,13 @@
 """A person's own GeoTIFFs: scenes per sensor and date, a DEM, or ready-made bands of a stack by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
@@ -24,6 +23,7 @@ from landslide.sources._compose import (
     clear,
     colours,
     ground,
+    measured,
     optical_bands,
     padded,
     radar,
@@ -96,8 +96,8 @@ class Files:
             grown = padded(self._geobox, roi, optical.HALO)
             blocks.append(colours([_reflectance(one, names, grown) for one in self._colours]))
         if self._dem is not None:
-            margin = terrain.margin(pixel_metres(grid_of(self._dem.uri)))
-            blocks.append(ground(native([self._dem], geobox, margin), geobox))
+            tile = (self._dem, grid_of(self._dem.uri))
+            blocks.append(ground(native([tile], geobox, terrain.margin(pixel_metres(tile[1]))), geobox))
         ready = {name: warped(band, geobox, "bilinear") for name, band in self._ready.items()}
         block = together([*blocks, Block(ready)])
         return Block({name: block.values[name] for name in self.bands}, block.seen)
@@ -139,7 +139,7 @@ class Files:
         for kind, bands in kinds.items():
             if not any(_overlaps(grid_of(band.uri), self._geobox) for band in bands):
                 raise NoOverlapError(
-                    f"case {self._case.id}: no file of {kind} overlaps the area of interest; the first, {bands[0].uri}, "
+                    f"case {self._case.id}: no file of {kind} overlaps the area of interest; {bands[0].uri} "
                     f"covers {_degrees(grid_of(bands[0].uri))} (west, south, east, north), the area is "
                     f"{_degrees(self._geobox)}. Correct `aoi`, or give other files"
                 )
@@ -172,7 +172,8 @@ def _side(case: Case, scene: Dated, bands: Mapping[str, Band]) -> When:
 
 def windows(case: Case) -> str:
     """The windows of a case in words."""
-    spans = {when: case.window(when) for when in ("pre", "post")}  # type: ignore[arg-type]
+    sides: tuple[When, When] = ("pre", "post")
+    spans = {when: case.window(when) for when in sides}
     return ", ".join(f"{when} {span[0]}..{span[1]}" if span else f"{when} undated" for when, span in spans.items())
 
 
@@ -239,13 +240,11 @@ def _power(scene: Scene, geobox: GeoBox) -> Acquisition:
         planes = {name: sar.to_linear(warped(band, geobox, "nearest")) for name, band in scene.bands.items()}
     else:
         planes = {name: warped(band, geobox, "average") for name, band in scene.bands.items()}
-    return Acquisition(scene.side, planes, scene.orbit)
+    return Acquisition(scene.side, {name: measured(plane, name) for name, plane in planes.items()}, scene.orbit)
 
 
 def _reflectance(scene: Scene, names: Sequence[str], geobox: GeoBox) -> Acquisition:
-    planes: dict[str, Plane] = {
-        name: warped(scene.bands[name], geobox, "bilinear") for name in names if name != "scl"
-    }
+    planes: dict[str, Plane] = {name: warped(scene.bands[name], geobox, "bilinear") for name in names if name != "scl"}
     if "scl" in scene.bands:
         visible = clear(warped(scene.bands["scl"], geobox, "nearest"))
         planes = {name: np.where(visible, plane, np.nan).astype("float32") for name, plane in planes.items()}

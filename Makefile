@@ -1,0 +1,39 @@
+# `make demo` and `make test` are all a newcomer needs; both install first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+
+.PHONY: install demo test lint real bench-mapping clean help
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	@touch $@
+
+install: $(BIN)/.installed ## a virtual environment with everything
+
+demo: install ## the whole pipeline on a small simulated world, into demo/
+	$(BIN)/landslide demo --out demo
+
+lint: install ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## lint and all tests
+	$(BIN)/python -m pytest
+
+real: install ## trials on real scenes; DATA=folder of them
+	$(BIN)/python -m tests.trials.real --data $(DATA) --out runs/real
+
+bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
+	$(BIN)/python -m tests.benchmarks.mapping
+
+clean: ## remove what was made, but not the environment
+	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,242 @@
+"""Inventories of mapped landslides, and their outlines burnt on a stack's grid."""
+
+import re
+import zipfile
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyogrio.errors import DataSourceError
+from rasterio.features import rasterize
+
+from landslide.cases import Case, Inventory
+from landslide.errors import InventoryError
+from landslide.grid import Roi
+
+LANDSLIDE, IGNORE = 1, 255
+POLYGONAL = (3, 6)
+WITHOUT_AREA = (0, 1, 2, 4, 5)
+VECTOR_IN_ZIP = re.compile(r"^(.*?\.gdb|.*\.(?:gpkg|shp|geojson|json|fgb|kml))(?:/|$)", re.IGNORECASE)
+Geometries = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The outlines of a case, in pixel coordinates (column, row) of its grid.
+
+    `landslides` count as landslides, `ambiguous` are ignored; `ring` is in pixels; `tiny` holds the (row, column) of
+    outlines that cover no pixel's centre. `counts` tells what became of the inventory: `polygons` in it, without
+    geometry (`empty`), `outside_area`, `repaired`, of an `other_date`, `ambiguous`, `undated`, `used`, `tiny`.
+    """
+
+    counts: dict[str, int]
+    landslides: Geometries = field(repr=False)
+    ambiguous: Geometries = field(repr=False)
+    tiny: NDArray[np.int64] = field(repr=False)
+    ring: float = 0.0
+
+    def burn(self, roi: Roi) -> NDArray[np.uint8]:
+        """uint8 (y, x) at row and column slices: 1 landslide, 0 not, 255 in a ring outside an outline or ambiguous.
+
+        A pixel belongs to an outline that holds its centre; an outline that holds none gets the pixel of a point in it.
+        The same values whatever blocks are asked for; where outlines meet, landslide wins.
+        """
+        rows, columns = roi
+        label = np.zeros((rows.stop - rows.start, columns.stop - columns.start), "uint8")
+        near = _near(self.landslides, roi, self.ring)
+        if self.ring > 0:
+            _rasterize(shapely.buffer(near, self.ring), roi, IGNORE, label)
+        _rasterize(_near(self.ambiguous, roi), roi, IGNORE, label)
+        _rasterize(near, roi, LANDSLIDE, label)
+        inside = (self.tiny >= (rows.start, columns.start)) & (self.tiny < (rows.stop, columns.stop))
+        row, column = (self.tiny[inside.all(1)] - (rows.start, columns.start)).T
+        label[row, column] = LANDSLIDE
+        return label
+
+
+def read_inventory(case: Case, geobox: GeoBox) -> Outlines:
+    """The case's inventory on its grid.
+
+    Polygons of any CRS, in any file GDAL reads, also inside a zip; invalid ones are repaired. With `date_field`, those
+    dated from the event's day to the end of the post window are landslides; those dated from the start of the pre
+    window to the day before the event are ambiguous, as they show as change too; other dates are dropped; those
+    without a readable date (ISO 8601, 20170920 or 2017/09/20) are landslides. InventoryError, with the path and what
+    to do, where the file, layer or date field is missing, there is no CRS, shapes have no area, or nothing is left.
+    """
+    inventory = case.inventory
+    if inventory is None or geobox.crs is None:
+        raise InventoryError(f"case {case.id} has no inventory or no georeferenced grid. Add `inventory:` or a CRS")
+    frame = _frame(inventory)
+    shapes, rows, counts = _in_area(frame, geobox, inventory.path)
+    event = during = np.zeros(len(shapes), bool)
+    if inventory.date_field is None:
+        event = ~event
+    else:
+        days = [_day(value) for value in frame[inventory.date_field].iloc[rows]]
+        event, during = _dated(days, case)
+        counts |= {"undated": days.count(None), "other_date": int((~event & ~during).sum())}
+    if not event.any():
+        raise InventoryError(f"{inventory.path}: no outline is dated to case {case.id} ({counts}). Check `date_field`")
+    counts |= {"ambiguous": int(during.sum()), "used": int(event.sum())}
+    tiny = _tiny(shapes[event])
+    counts["tiny"] = len(tiny)
+    return Outlines(counts, shapes[event], shapes[during], tiny, inventory.ring / abs(geobox.resolution.x))
+
+
+def _frame(inventory: Inventory) -> geopandas.GeoDataFrame:
+    """The polygons of the inventory's layer with a CRS, as they lie in the file."""
+    path = _dataset(inventory.path)
+    try:
+        layer = _layer(path, inventory)
+        fields = list(pyogrio.read_info(path, layer=layer)["fields"])
+        if inventory.date_field is not None and inventory.date_field not in fields:
+            raise InventoryError(
+                f"{inventory.path} has no field {inventory.date_field!r}; it has {fields}. Correct `date_field`"
+            )
+        columns = [] if inventory.date_field is None else [inventory.date_field]
+        frame = pyogrio.read_dataframe(path, layer=layer, columns=columns, datetime_as_string=True)
+    except DataSourceError as error:
+        raise InventoryError(f"cannot read the inventory {inventory.path}: {error}. Check the path and file") from error
+    _refuse_unusable(frame, inventory.path)
+    return frame
+
+
+def _dataset(path: str) -> str:
+    """The path as GDAL takes it; a zip stands for the one set of vectors in it."""
+    if not path.lower().endswith(".zip") or not Path(path).is_file():
+        return path
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = sorted({match[1] for match in map(VECTOR_IN_ZIP.match, archive.namelist()) if match})
+    except zipfile.BadZipFile as error:
+        raise InventoryError(f"{path} is no readable zip ({error}). Fetch it again or unpack it") from error
+    if len(found) != 1:
+        raise InventoryError(f"{path} holds {found or 'no vectors'}; one is needed. Unpack it and name the file")
+    return f"/vsizip/{path}/{found[0]}"
+
+
+def _layer(path: str, inventory: Inventory) -> str:
+    """The layer named, or the only one that can hold polygons."""
+    layers = dict(pyogrio.list_layers(path))
+    if inventory.layer is not None:
+        if inventory.layer in layers:
+            return inventory.layer
+        raise InventoryError(f"{inventory.path} has no layer {inventory.layer!r}; it has {list(layers)}. Correct it")
+    spatial = [name for name, kind in layers.items() if kind is not None]
+    polygons = [name for name in spatial if "Polygon" in layers[name]]
+    choice = polygons if len(spatial) > 1 else spatial
+    if len(choice) != 1:
+        raise InventoryError(f"{inventory.path} has the layers {list(layers)}. Name one of polygons with `layer`")
+    return str(choice[0])
+
+
+def _refuse_unusable(frame: geopandas.GeoDataFrame, path: str) -> None:
+    if len(frame) == 0:
+        raise InventoryError(f"{path} is empty. Give outlines, or map the case without an inventory")
+    if frame.crs is None:
+        raise InventoryError(f"{path} has no CRS, so nobody knows where it lies. Write its CRS into the file")
+    shapeless = int(np.isin(shapely.get_type_id(frame.geometry.values), WITHOUT_AREA).sum())
+    if shapeless:
+        raise InventoryError(f"{path} holds {shapeless} points or lines, which have no area. Buffer them first")
+
+
+def _in_area(
+    frame: geopandas.GeoDataFrame, geobox: GeoBox, path: str
+) -> tuple[Geometries, NDArray[np.intp], dict[str, int]]:
+    """Valid polygons that meet the grid, in its pixel coordinates; their rows in the frame; what became of the rest."""
+    shapes = np.asarray(frame.geometry.to_crs(geobox.crs.to_wkt()).values, object)
+    height, width = geobox.shape
+    grid = shapely.box(0, 0, width, height)
+    empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
+    rows = np.flatnonzero(_meets(shapely.bounds(shapes), *geobox.boundingbox.bbox))
+    shapes = shapely.transform(shapes[rows], lambda xy: np.column_stack(~geobox.affine * xy.T))
+    invalid = ~shapely.is_valid(shapes)
+    shapes[invalid] = _repaired(shapes[invalid])
+    within = shapely.intersects(shapes, grid) & (shapely.area(shapes) > 0)
+    counts = {
+        "polygons": len(frame),
+        "empty": int(empty.sum()),
+        "outside_area": int(len(frame) - empty.sum() - within.sum()),
+        "repaired": int((invalid & within).sum()),
+    }
+    if not within.any():
+        raise InventoryError(
+            f"{path}: none of {len(frame)} outlines lies in the area ({_extent(frame)} against the grid's "
+            f"{tuple(round(side) for side in geobox.boundingbox.bbox)} in {geobox.crs}). Check the file and the area"
+        )
+    return shapes[within], rows[within], counts
+
+
+def _extent(frame: geopandas.GeoDataFrame) -> str:
+    return f"{tuple(float(round(side, 4)) for side in frame.total_bounds)} in {frame.crs.to_string()[:40]}"
+
+
+def _repaired(shapes: Geometries) -> Geometries:
+    """The polygonal part of each made valid."""
+    valid = shapely.make_valid(shapes, method="structure", keep_collapsed=False)
+    parts = [
+        [part for part in shapely.get_parts(shape) if shapely.get_type_id(part) in POLYGONAL] for shape in valid
+    ]
+    return np.array([shapely.union_all(polygons) for polygons in parts], object)
+
+
+def _day(value: Any) -> date | None:
+    """The day of a date in ISO 8601 (dashes, slashes or none, with or without a time); None if it is no such thing."""
+    text = str(int(value)) if isinstance(value, (float, np.floating)) and np.isfinite(value) else str(value)
+    try:
+        return datetime.fromisoformat(text.strip().replace("/", "-")).date()
+    except ValueError:
+        return None
+
+
+def _dated(days: list[date | None], case: Case) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which outlines are the event's, and which came about within the pre window or between it and the event."""
+    pre, post = case.window("pre"), case.window("post")
+    if case.event_date is None or pre is None or post is None:
+        raise InventoryError(f"case {case.id}: `date_field` needs an event_date. Add it, or leave `date_field` out")
+    event = [day is None or case.event_date <= day <= post[1] for day in days]
+    during = [day is not None and pre[0] <= day < case.event_date for day in days]
+    return np.array(event, bool), np.array(during, bool)
+
+
+def _tiny(shapes: Geometries) -> NDArray[np.int64]:
+    """(n, 2) row and column of a point in each shape that covers no pixel's centre."""
+    small = [shape for shape in shapes if shapely.area(shape) < 100 and not _covers_a_centre(shape)]
+    points = [shape.representative_point() for shape in small]
+    return np.array([(np.floor(point.y), np.floor(point.x)) for point in points], "int64").reshape(-1, 2)
+
+
+def _covers_a_centre(shape: shapely.Geometry) -> bool:
+    left, top, right, bottom = shapely.bounds(shape)
+    rows, columns = slice(int(top // 1), int(bottom // 1) + 1), slice(int(left // 1), int(right // 1) + 1)
+    label = np.zeros((rows.stop - rows.start, columns.stop - columns.start), "uint8")
+    _rasterize(np.array([shape], object), (rows, columns), LANDSLIDE, label)
+    return bool(label.any())
+
+
+def _near(shapes: Geometries, roi: Roi, ring: float = 0.0) -> Geometries:
+    rows, columns = roi
+    box = (columns.start - ring, rows.start - ring, columns.stop + ring, rows.stop + ring)
+    return shapes[_meets(shapely.bounds(shapes), *box)]
+
+
+def _meets(bounds: NDArray[np.float64], left: float, low: float, right: float, high: float) -> NDArray[np.bool_]:
+    """Which bounds (n, 4) meet a box; those that are not finite meet nothing."""
+    x0, y0, x1, y1 = bounds.T
+    meets: NDArray[np.bool_] = (x1 >= left) & (x0 <= right) & (y1 >= low) & (y0 <= high)
+    return meets & np.isfinite(bounds).all(1)
+
+
+def _rasterize(shapes: Geometries, roi: Roi, value: int, label: NDArray[np.uint8]) -> None:
+    """Burn shapes in pixel coordinates into the block's label, by the centre rule."""
+    if len(shapes):
+        offset = Affine.translation(roi[1].start, roi[0].start)
+        rasterize(shapes, out=label, transform=offset, default_value=value)

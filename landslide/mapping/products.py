@@ -1,0 +1,167 @@
+"""What other software reads: the GeoPackage of landslides, the STAC item, and the figures of a map."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyogrio
+import pystac
+import shapely
+from pyproj import Transformer
+from pystac.extensions.file import FileExtension
+from pystac.extensions.projection import ProjectionExtension
+
+from landslide import __version__
+from landslide.mapping import ITEM, LANDSLIDES, PART, PROBABILITY, QUICKLOOK, REPORT, MapOptions, MapSummary
+from landslide.mapping.polygons import COLUMNS, geodesic_area
+from landslide.mapping.windows import starts
+from landslide.raster import Reader
+from landslide.store import file_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import geopandas as gpd
+    from odc.geo.geobox import GeoBox
+
+    from landslide.cases import Case
+    from landslide.ensemble import Ensemble
+    from landslide.mapping.coverage import Coverage
+    from landslide.stack import Stack
+
+LAYER = "landslides"
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SHA256_MULTIHASH = "1220"  # multihash prefix of a 32-byte sha256, as the STAC file extension asks for
+ASSETS = {
+    PROBABILITY: ("probability", "Landslide probability and spread", pystac.MediaType.COG, ["data"]),
+    LANDSLIDES: ("landslides", "Landslide outlines", pystac.MediaType.GEOPACKAGE, ["data"]),
+    QUICKLOOK: ("quicklook", "Picture of the map", pystac.MediaType.PNG, ["overview"]),
+    REPORT: ("report", "Report for people", pystac.MediaType.HTML, ["metadata"]),
+}
+RASTER_BANDS = [
+    {"name": "probability", "description": "Weighted mean of the members' landslide probabilities, 0 to 1"},
+    {"name": "spread", "description": "Standard deviation over the members"},
+]
+
+
+def summarise(
+    stack: Stack, ensemble: Ensemble, options: MapOptions, threshold: float, found: gpd.GeoDataFrame, seen: Coverage
+) -> MapSummary:
+    """The figures of a map."""
+    with stack.reader(PART) as reader:
+        shape, pixel_m2 = reader.shape, _pixel_area(reader.geobox)
+    areas = found["area_m2"].to_numpy()
+    sizes = {"total": float(areas.sum())}
+    if len(areas):
+        sizes |= {f"q{int(100 * q):02d}": float(np.quantile(areas, q)) for q in QUANTILES}
+        sizes["largest"] = float(areas.max())
+    observed_m2 = seen.observed * pixel_m2
+    windows = (len(starts(length, options.window, options.overlap)) for length in shape)
+    return MapSummary(
+        case=stack.info.case.id,
+        title=stack.info.case.title,
+        ensemble=ensemble.info.name,
+        members=len(ensemble.info.members),
+        threshold=threshold,
+        minimum_area_m2=options.minimum_area_m2,
+        windows=next(windows) * next(windows),
+        landslides=len(found),
+        area_m2=sizes,
+        observed_m2=observed_m2,
+        share_observed=seen.observed / seen.inside if seen.inside else 0.0,
+        share_landslide=sizes["total"] / observed_m2 if observed_m2 else None,
+        seen=seen.shares,
+    )
+
+
+def _pixel_area(grid: GeoBox) -> float:
+    """Mean geodesic area of a pixel in m²."""
+    to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
+    whole = shapely.segmentize(shapely.box(*grid.boundingbox.bbox), max(abs(grid.affine.a) * grid.shape.x / 16, 1e-9))
+    return geodesic_area(shapely.MultiPolygon([whole]), to_degrees) / (grid.shape.x * grid.shape.y)
+
+
+def write_geopackage(path: Path, stack: Stack, ensemble: Ensemble, found: gpd.GeoDataFrame) -> None:
+    """Layer `landslides` in the stack's CRS; an event without landslides has the same fields and no row."""
+    count = len(found)
+    fields: dict[str, Any] = {"id": found["id"].to_numpy("int32")}
+    fields |= {name: found[name].to_numpy("float64") for name in COLUMNS}
+    masks: dict[str, Any] = {}
+    for when in ("pre", "post"):
+        window = stack.info.case.window(when)  # type: ignore[arg-type]
+        for edge, day in zip(("start", "end"), window or (None, None), strict=True):
+            fields[f"{when}_{edge}"] = np.full(count, np.datetime64(day or "NaT", "D"), "datetime64[D]")
+    fields["ensemble"] = np.full(count, ensemble.info.name, dtype=object)
+    pyogrio.raw.write(
+        path,
+        geometry=found.geometry.to_wkb().to_numpy(),
+        field_data=list(fields.values()),
+        fields=list(fields),
+        geometry_type="MultiPolygon",
+        crs=found.crs.to_wkt(),
+        layer=LAYER,
+        driver="GPKG",
+        nan_as_null=True,
+    )
+
+
+def write_item(path: Path, stack: Stack, summary: MapSummary) -> None:
+    """A STAC 1.1 item with relative links to the products beside it; they must exist."""
+    with Reader(path.parent / PROBABILITY) as reader:
+        grid = reader.geobox
+    footprint = grid.footprint("EPSG:4326", npoints=16)
+    item = pystac.Item(
+        id=f"{summary.case}-landslides",
+        geometry=json.loads(json.dumps(footprint.json)),
+        bbox=list(footprint.boundingbox.bbox),
+        properties=_properties(summary),
+        **_dates(stack.info.case),
+    )
+    for name, (key, title, kind, roles) in ASSETS.items():
+        item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=kind, roles=roles))
+        about = FileExtension.ext(item.assets[key], add_if_missing=True)
+        about.apply(size=(path.parent / name).stat().st_size, checksum=SHA256_MULTIHASH + file_digest(path.parent / name))
+    bands = [band | {"data_type": "float32", "nodata": "nan", "unit": "1"} for band in RASTER_BANDS]
+    item.assets["probability"].extra_fields["bands"] = bands
+    _project(item, grid)
+    path.write_text(json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1))
+
+
+def _properties(summary: MapSummary) -> dict[str, Any]:
+    return {
+        "title": summary.title or summary.case,
+        "created": datetime.now(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+        "processing:software": {"landslide": __version__},
+        "landslide:count": summary.landslides,
+        "landslide:area_m2": summary.area_m2["total"],
+        "landslide:share_observed": summary.share_observed,
+        "landslide:threshold": summary.threshold,
+        "landslide:ensemble": summary.ensemble,
+    }
+
+
+def _dates(case: Case) -> dict[str, datetime | None]:
+    """From the first day of the pre window to the last of the post window; without dates, the moment of the map."""
+    pre, post = case.window("pre"), case.window("post")
+    if pre is None or post is None:
+        return {"datetime": datetime.now(UTC)}
+    return {"datetime": None, "start_datetime": _at(pre[0], time.min), "end_datetime": _at(post[1], time(23, 59, 59))}
+
+
+def _at(day: date, clock: time) -> datetime:
+    return datetime.combine(day, clock, UTC)
+
+
+def _project(item: pystac.Item, grid: GeoBox) -> None:
+    projection = ProjectionExtension.ext(item, add_if_missing=True)
+    epsg = grid.crs.to_epsg() if grid.crs else None
+    projection.apply(
+        epsg=epsg,
+        wkt2=None if epsg else grid.crs.to_wkt(),
+        shape=[grid.shape.y, grid.shape.x],
+        transform=list(grid.affine)[:6],
+        bbox=list(grid.boundingbox.bbox),
+    )

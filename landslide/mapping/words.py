@@ -1,0 +1,56 @@
+"""Figures and dates in plain words, for people on duty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from odc.geo.geobox import GeoBox
+
+    from landslide.cases import Case
+
+
+def area(square_metres: float) -> str:
+    """An area with three figures: m² below a hectare, ha below a square kilometre, km² above."""
+    for least, unit in ((1e6, "km²"), (1e4, "ha")):
+        if square_metres >= least:
+            value = square_metres / least
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{square_metres:.0f} m²"
+
+
+def percent(share: float | None) -> str:
+    """A share in percent; never rounded to 0 or 100 when it is neither."""
+    if share is None:
+        return "not known"
+    value = 100 * share
+    if 0 < value < 0.1:
+        return "under 0.1 %"
+    if 99.9 < value < 100:
+        return "over 99.9 %"
+    return f"{value:.1f} %" if value % 1 else f"{value:.0f} %"
+
+
+def day(when: date) -> str:
+    """`6 September 2018`, whatever the locale."""
+    months = "January February March April May June July August September October November December".split()
+    return f"{when.day} {months[when.month - 1]} {when.year}"
+
+
+def window(case: Case, when: str) -> str:
+    """A window of a case from its first to its last day."""
+    days = case.window(when)  # type: ignore[arg-type]
+    return f"{day(days[0])} to {day(days[1])}" if days else "dates not recorded"
+
+
+def place(grid: GeoBox) -> str:
+    """The centre of a grid in degrees: `42.7500° N, 142.0100° E`."""
+    x, y = grid.footprint("EPSG:4326").centroid.coords[0]
+    return f"{abs(y):.4f}° {'N' if y >= 0 else 'S'}, {abs(x):.4f}° {'E' if x >= 0 else 'W'}"
+
+
+def landslides(count: int) -> str:
+    """`1 landslide`, `1,204 landslides`, `no landslides`."""
+    return "1 landslide" if count == 1 else f"{count or 'no':,} landslides" if count else "no landslides"

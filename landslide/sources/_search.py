@@ -1,0 +1,148 @@
+"""Which items of a catalogue a case uses: by collection, area and window, with all assets and a usable metadata."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pystac
+
+from landslide.cases import Case, DemCollection, Sentinel1Collection, Sentinel2Collection, When
+from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
+from landslide.grid import area
+from landslide.sources._catalogue import Catalogue, day
+from landslide.sources._metadata import Scaling, interferometric_wide, orbit, reflectance, scaling, unit
+
+NEAREST = 3
+COLOURS = ("blue", "green", "red", "nir")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One item in use: the asset of each variable, how its numbers are to be read, and what it is part of."""
+
+    item: pystac.Item
+    sensor: str
+    side: When
+    assets: Mapping[str, str]
+    scaling: Mapping[str, Scaling]
+    orbit: str = ""
+    unit: str = ""
+
+    @property
+    def acquisition(self) -> tuple[date, str]:
+        """Scenes with the same are one acquisition."""
+        return day(self.item), self.orbit
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a catalogue has for a case."""
+
+    case: Case
+    catalogue: Catalogue
+
+    def radar(self, config: Sentinel1Collection) -> list[Scene]:
+        assets = {"vv": config.vv, "vh": config.vh}
+        found = self._windows("Sentinel-1", config.collection, assets)
+        return [
+            Scene(
+                item, "sentinel-1", side, assets, {name: scaling(item, key) for name, key in assets.items()},
+                orbit(item), _one_unit(item, assets, config.unit),
+            )
+            for side, item in found
+        ]  # fmt: skip
+
+    def optical(self, config: Sentinel2Collection) -> list[Scene]:
+        assets = {name: getattr(config, name) for name in (*COLOURS, "scl")}
+        found = self._windows("Sentinel-2", config.collection, assets)
+        return [
+            Scene(
+                item, "sentinel-2", side, assets,
+                {name: reflectance(item, key) if name != "scl" else Scaling(nodata=0) for name, key in assets.items()},
+            )
+            for side, item in found
+        ]  # fmt: skip
+
+    def dem(self, config: DemCollection) -> list[Scene]:
+        items = self.catalogue.items(config.collection, area(self.case), None)
+        assets = {"elevation": config.elevation}
+        usable, dropped = _usable(items, assets)
+        if not items:
+            raise self._elsewhere("DEM", config.collection)
+        if not usable:
+            raise SourceError(f"case {self.case.id}: no DEM item of {config.collection} is usable: {dropped}")
+        return [Scene(item, "dem", "pre", assets, {"elevation": scaling(item, config.elevation)}) for item in usable]
+
+    def _windows(self, sensor: str, collection: str, assets: Mapping[str, str]) -> list[tuple[When, pystac.Item]]:
+        found: list[tuple[When, pystac.Item]] = []
+        sides: tuple[When, When] = ("pre", "post")
+        for side in sides:
+            span = self.case.window(side)
+            items = self.catalogue.items(collection, area(self.case), span)
+            usable, dropped = _usable(items, assets)
+            if dropped:
+                log.warning("case %s: %s items of %s left out: %s", self.case.id, sensor, collection, dropped)
+            if not usable:
+                raise self._empty(sensor, collection, side, dropped)
+            found += [(side, item) for item in usable]
+        return found
+
+    def _empty(self, sensor: str, collection: str, side: When, dropped: str) -> SourceError:
+        start, end = self.case.window(side) or (date.min, date.max)
+        near = self.catalogue.nearest(collection, area(self.case), (start, end))
+        if not near:
+            return self._elsewhere(sensor, collection)
+        had = ", ".join(f"{item.id} of {day(item)}" for item in near[:NEAREST])
+        return EmptyWindowError(
+            f"case {self.case.id}: no usable {sensor} scene of {collection} in the {side} window {start}..{end}"
+            f"{f' (left out: {dropped})' if dropped else ''}; nearest in time it has {had}. Widen the window, or leave "
+            "the sensor out of the source"
+        )
+
+    def _elsewhere(self, sensor: str, collection: str) -> NoOverlapError:
+        edges = [round(edge, 4) for edge in area(self.case).boundingbox]
+        return NoOverlapError(
+            f"case {self.case.id}: no {sensor} item of {collection} in {self.catalogue.place} overlaps the area of "
+            f"interest {edges} (west, south, east, north). Correct `aoi`, or use another collection"
+        )
+
+
+def _usable(items: Iterable[pystac.Item], assets: Mapping[str, str]) -> tuple[list[pystac.Item], str]:
+    """The items that have all assets, and why the others are left out, in words."""
+    kept, dropped = [], []
+    for item in items:
+        missing = [key for key in assets.values() if key not in item.assets]
+        if missing:
+            dropped.append(f"{item.id} has no asset {missing}, only {list(item.assets)}")
+        elif not interferometric_wide(item):
+            dropped.append(f"{item.id} was taken in {item.properties['sar:instrument_mode']} mode, not IW")
+        else:
+            kept.append(item)
+            _present(item, assets)
+    more = f" and {len(dropped) - NEAREST} more" if len(dropped) > NEAREST else ""
+    return kept, "; ".join(dropped[:NEAREST]) + more
+
+
+def _present(item: pystac.Item, assets: Mapping[str, str]) -> None:
+    for key in assets.values():
+        uri = uri_of(item, key)
+        if local(uri) and not Path(uri).is_file():
+            raise SourceError(f"item {item.id}: its file {uri} is missing. Restore it, or take the item out")
+
+
+def _one_unit(item: pystac.Item, assets: Mapping[str, str], configured: str | None) -> str:
+    vv, vh = (unit(item, assets[name], configured) for name in ("vv", "vh"))
+    if vv != vh:
+        raise SourceError(f"item {item.id} states {vv} for vv and {vh} for vh. Correct the catalogue")
+    return vv
+
+
+def uri_of(item: pystac.Item, key: str) -> str:
+    return (item.assets[key].get_absolute_href() or item.assets[key].href).removeprefix("file://")
+
+
+def local(uri: str) -> bool:
+    return "://" not in uri and not uri.startswith("/vsi")

@@ -1,0 +1,180 @@
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from landslide.ensemble import Ensemble, EnsembleInfo, assemble, load_member, rank, voters
+from landslide.errors import BandError, InputError, TrainingError
+from landslide.evaluation.curves import Ranked, evaluate
+from landslide.evaluation.results import write_results
+from landslide.models import MemberSpec
+from landslide.stack import Stack
+from landslide.tiles import Tiles, tile
+from landslide.training import FILE, WEIGHTS, Member, Schedule, candidate, choose_device, train
+from tests.stacks import BANDS, toy_stack
+
+SCHEDULE = Schedule(
+    epochs=4, min_epochs=1, patience=4, plateau=2, samples=32, crop=32, batch=8, background=0.1, threshold=0.5
+)
+
+
+def spec(**changes: object) -> MemberSpec:
+    return MemberSpec(architecture="Unet", loss="dice", learning_rate=3e-3, bands=BANDS, encoder="resnet18").model_copy(
+        update=changes
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiles, Stack]:
+    folder = tmp_path_factory.mktemp("world")
+    stacks = {
+        "train": [toy_stack(folder / "a", "a", seed=1)],
+        "validation": [toy_stack(folder / "b", "b", seed=2)],
+    }
+    (folder / "tiles").mkdir()
+    tile(BANDS, stacks, folder / "tiles")
+    return Tiles(folder / "tiles"), toy_stack(folder / "c", "c", seed=3)
+
+
+@pytest.fixture(scope="module")
+def members(world: tuple[Tiles, Stack], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folders = []
+    for loss in ("dice", "bce"):
+        folder = tmp_path_factory.mktemp(loss)
+        train(spec(loss=loss), SCHEDULE, world[0], "cpu", folder)
+        folders.append(folder)
+    return folders
+
+
+def test_a_member_learns_what_is_plain_to_see(members: list[Path]) -> None:
+    member = Member.model_validate_json((members[0] / FILE).read_text())
+    assert member.status == "trained"
+    assert member.validation_f1 is not None
+    assert member.validation_f1 > 0.7
+    assert member.best_epoch == max(member.epochs, key=lambda epoch: epoch.validation_f1).epoch
+
+
+def test_the_same_seed_gives_the_same_weights(world: tuple[Tiles, Stack], members: list[Path], tmp_path: Path) -> None:
+    torch.rand(7)  # what happened before in the process does not matter
+    train(spec(), SCHEDULE, world[0], "cpu", tmp_path)
+    assert (tmp_path / WEIGHTS).read_bytes() == (members[0] / WEIGHTS).read_bytes()
+
+
+def test_a_diverged_member_is_a_result_without_weights(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    member = train(spec(learning_rate=1e18, loss="bce"), SCHEDULE, world[0], "cpu", tmp_path)
+    assert (member.status, member.validation_f1, member.best_epoch) == ("diverged", None, None)
+    assert not (tmp_path / WEIGHTS).exists()
+    with pytest.raises(TrainingError, match="every member diverged"):
+        rank([candidate("k", tmp_path)])
+
+
+def test_patience_ends_a_member_early(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    schedule = SCHEDULE.model_copy(update={"epochs": 50, "patience": 1, "samples": 8})
+    member = train(spec(learning_rate=1e-12), schedule, world[0], "cpu", tmp_path)
+    assert len(member.epochs) < 10
+
+
+def test_the_learning_rate_falls_when_the_loss_stalls(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    schedule = SCHEDULE.model_copy(update={"epochs": 6, "patience": 9, "plateau": 0, "samples": 8})
+    member = train(spec(learning_rate=0.3), schedule, world[0], "cpu", tmp_path)
+    rates = [epoch.learning_rate for epoch in member.epochs]
+    assert any(np.isclose(later, earlier / 10) for earlier, later in pairwise(rates))
+
+
+def ensemble_of(tiles: Tiles, members: list[Path], folder: Path) -> Ensemble:
+    ranked = rank([candidate(str(i), member) for i, member in enumerate(members)])
+    info = EnsembleInfo(
+        name="toy",
+        band_set="toy",
+        bands=BANDS,
+        normalisation=tiles.normalisation(BANDS),
+        threshold=0.5,
+        crop=32,
+        members=voters(ranked),
+        cases={"train": ["a"]},
+    )
+    assemble(info, ranked, folder)
+    return Ensemble.open(folder)
+
+
+def test_an_ensemble_is_ranked_whole_and_readable(
+    world: tuple[Tiles, Stack], members: list[Path], tmp_path: Path
+) -> None:
+    ensemble = ensemble_of(world[0], members, tmp_path)
+    scores = [voter.validation_f1 for voter in ensemble.info.members]
+    assert scores == sorted(scores, reverse=True)
+    before = ensemble.fingerprint()
+    (tmp_path / "scores.json").write_text(json.dumps({"f1": 1}))
+    assert ensemble.fingerprint() != before
+    with pytest.raises(BandError, match=r"elsewhere lacks \['eastness'\]"):
+        ensemble.check_bands(BANDS[:-1], "elsewhere")
+
+
+def test_a_folder_without_an_ensemble_or_with_missing_weights_is_refused(
+    world: tuple[Tiles, Stack], members: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="holds no ensemble"):
+        Ensemble.open(tmp_path)
+    ensemble = ensemble_of(world[0], members, tmp_path)
+    (tmp_path / ensemble.info.members[0].file).unlink()
+    with pytest.raises(InputError, match="lacks the weights"):
+        Ensemble.open(tmp_path)
+
+
+def test_damaged_weights_are_refused(members: list[Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes((members[0] / WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(InputError, match="holds no weights of a Unet"):
+        load_member(spec(), damaged)
+    with pytest.raises(InputError, match="holds no weights of a FPN"):
+        load_member(spec(architecture="FPN"), members[0] / WEIGHTS)
+
+
+def test_every_size_is_scored_as_the_mean_of_its_members(
+    world: tuple[Tiles, Stack], members: list[Path], tmp_path: Path
+) -> None:
+    tiles, stack = world
+    normalisation = tiles.normalisation(BANDS)
+    ranked = [Ranked.from_weights(spec(loss=str(i)), 0.5, member / WEIGHTS, "cpu") for i, member in enumerate(members)]
+    evaluation = evaluate(ranked, [stack], BANDS, normalisation, 0.5)
+    with stack.reader("scene") as reader:
+        values = reader.read(BANDS)
+    label = stack.label("scene")
+    assert label is not None
+    batch = torch.from_numpy(normalisation.apply(values))[None]
+    with torch.inference_mode():
+        probabilities = [torch.sigmoid(member.load()(batch))[0, 0].numpy() for member in ranked]
+    mean = np.mean(probabilities, axis=0) > 0.5
+    pooled = evaluation.curve[1].pooled
+    assert pooled.tp == int((mean & (label == 1)).sum())
+    assert pooled.tp + pooled.fp + pooled.fn + pooled.tn == int((label != 255).sum())
+    assert evaluation.members[0] == evaluation.curve[0]
+    assert evaluation.observed["c"] == pytest.approx((label != 255).mean())
+    assert evaluation.baseline is not None
+    assert evaluation.baseline[1].pooled.f1 == pytest.approx(best_threshold(values[1], label), abs=2e-3)
+    write_results(evaluation, ranked, 20, "toy", tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["size"] == 2
+    assert metrics["pooled"]["tp"] == pooled.tp
+    lines = (tmp_path / "curve.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 2 * 2  # header; ensemble and member; two sizes; pooled and one case
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curve.png", "performance.png"))
+
+
+def best_threshold(dndvi: np.ndarray, label: np.ndarray) -> float:
+    valid = label != 255
+    best = 0.0
+    for threshold in np.linspace(-1, 1, 401):
+        predicted = (dndvi < threshold) & valid
+        tp = (predicted & (label == 1)).sum()
+        best = max(best, 2 * tp / (predicted.sum() + (label == 1).sum()))
+    return float(best)
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    assert choose_device("cpu") == "cpu"
+    with pytest.raises(InputError, match="cuda:97"):
+        choose_device("cuda:97")
