@@ -39,6 +39,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+ROLES: tuple[Role, ...] = ("train", "validation", "test")
+
+
 def _named_sets(value: object) -> object:
     """A list of built-in names stands for a mapping from each to its bands."""
     if not isinstance(value, list):
@@ -133,19 +136,35 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[Role, list[Case]]]:
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise InputError(f"{path}: two cases are called {twice}. Give each its own id")
     roles = _roles(experiment, cases, path)
-    for role in ("train", "validation"):
-        if not roles[role]:  # type: ignore[index]
+    for role in ROLES[:2]:
+        if not roles[role]:
             raise InputError(
                 f"{path}: no case has the role {role}. Set `role:` in a case or `split:` in the experiment"
             )
+    _refuse_neighbours(roles, experiment.separation_km, path)
     return experiment, roles
+
+
+def _refuse_neighbours(roles: dict[Role, list[Case]], least: float, path: Path) -> None:
+    """Cases of different roles must lie apart, or the test has been seen in training. Archives have no place."""
+    placed = [(role, case, area(case).geom) for role, group in roles.items() for case in group if case.aoi is not None]
+    for (role, case, one), (other_role, other_case, other) in combinations(placed, 2):
+        if role == other_role:
+            continue
+        a, b = nearest_points(one, other)
+        distance = Geod(ellps="WGS84").inv(a.x, a.y, b.x, b.y)[2] / 1000
+        if distance < least:
+            raise InputError(
+                f"{path}: cases {case.id} ({role}) and {other_case.id} ({other_role}) are {distance:.1f} km apart, less "
+                f"than {least:g} km. Give them one role, or set `separation_km:`"
+            )
 
 
 def _roles(experiment: Experiment, cases: list[Case], path: Path) -> dict[Role, list[Case]]:
     if experiment.split is None:
-        return {role: [case for case in cases if case.role == role] for role in ("train", "validation", "test")}
+        return {role: [case for case in cases if case.role == role] for role in ROLES}
     named: dict[str, list[str]] = experiment.split.model_dump()
     by_id = {case.id: case for case in cases}
     if unknown := [name for names in named.values() for name in names if name not in by_id]:
         raise InputError(f"{path}: split names {unknown}, but the cases are {sorted(by_id)}. Correct the ids")
-    return {role: [by_id[name] for name in names] for role, names in named.items()}
+    return {role: [by_id[name] for name in named[role]] for role in ROLES}

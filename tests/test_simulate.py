@@ -163,6 +163,7 @@ def test_clear_cuts_reach_onto_slopes_and_harvests_stay_in_fields(events: list[E
         kinds, terrain = truth(event.changes), event.landscape.terrain
         assert np.percentile(terrain.slope[kinds == Truth.CLEAR_CUT], 75) > 20
         assert (event.landscape.cover[kinds == Truth.HARVEST] == Cover.FIELD).all()
+        assert (event.landscape.cover[kinds == Truth.CLEAR_CUT] == Cover.FOREST).all()
         assert (kinds[terrain.river] != Truth.FLOOD).all()
 
 

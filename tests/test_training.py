@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiles, Stack]:
     }
     (folder / "tiles").mkdir()
     tile(BANDS, stacks, folder / "tiles")
-    return Tiles(folder / "tiles"), toy_stack(folder / "c", "c", seed=3)
+    return Tiles(folder / "tiles"), toy_stack(folder / "c", "c", size=128, seed=3)
 
 
 @pytest.fixture(scope="module")

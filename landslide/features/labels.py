@@ -14,7 +14,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 from rasterio.features import rasterize
 
 from landslide.cases import Case, Inventory
@@ -22,7 +22,9 @@ from landslide.errors import InventoryError
 from landslide.grid import Roi
 
 LANDSLIDE, IGNORE = 1, 255
+UNREADABLE = (DataSourceError, DataLayerError, FeatureError, GeometryError)
 POLYGONAL = (3, 6)
+COLLECTION = 7
 WITHOUT_AREA = (0, 1, 2, 4, 5)
 VECTOR_IN_ZIP = re.compile(r"^(.*?\.gdb|.*\.(?:gpkg|shp|geojson|json|fgb|kml))(?:/|$)", re.IGNORECASE)
 Geometries = NDArray[np.object_]
@@ -103,7 +105,7 @@ def _frame(inventory: Inventory) -> geopandas.GeoDataFrame:
             )
         columns = [] if inventory.date_field is None else [inventory.date_field]
         frame = pyogrio.read_dataframe(path, layer=layer, columns=columns, datetime_as_string=True)
-    except DataSourceError as error:
+    except UNREADABLE as error:
         raise InventoryError(f"cannot read the inventory {inventory.path}: {error}. Check the path and file") from error
     _refuse_unusable(frame, inventory.path)
     return frame
@@ -126,16 +128,17 @@ def _dataset(path: str) -> str:
 def _layer(path: str, inventory: Inventory) -> str:
     """The layer named, or the only one that can hold polygons."""
     layers = dict(pyogrio.list_layers(path))
+    spatial = [str(name) for name, kind in layers.items() if kind is not None]
     if inventory.layer is not None:
-        if inventory.layer in layers:
+        if inventory.layer in spatial:
             return inventory.layer
-        raise InventoryError(f"{inventory.path} has no layer {inventory.layer!r}; it has {list(layers)}. Correct it")
-    spatial = [name for name, kind in layers.items() if kind is not None]
-    polygons = [name for name in spatial if "Polygon" in layers[name]]
-    choice = polygons if len(spatial) > 1 else spatial
+        raise InventoryError(
+            f"{inventory.path} has no layer {inventory.layer!r} of shapes; it has {spatial}. Correct it"
+        )
+    choice = [name for name in spatial if "Polygon" in layers[name]] if len(spatial) > 1 else spatial
     if len(choice) != 1:
-        raise InventoryError(f"{inventory.path} has the layers {list(layers)}. Name one of polygons with `layer`")
-    return str(choice[0])
+        raise InventoryError(f"{inventory.path} has the layers {spatial}. Name one of polygons with `layer`")
+    return choice[0]
 
 
 def _refuse_unusable(frame: geopandas.GeoDataFrame, path: str) -> None:
@@ -143,7 +146,7 @@ def _refuse_unusable(frame: geopandas.GeoDataFrame, path: str) -> None:
         raise InventoryError(f"{path} is empty. Give outlines, or map the case without an inventory")
     if frame.crs is None:
         raise InventoryError(f"{path} has no CRS, so nobody knows where it lies. Write its CRS into the file")
-    shapeless = int(np.isin(shapely.get_type_id(frame.geometry.values), WITHOUT_AREA).sum())
+    shapeless = int(np.isin(shapely.get_type_id(np.asarray(frame.geometry)), WITHOUT_AREA).sum())
     if shapeless:
         raise InventoryError(f"{path} holds {shapeless} points or lines, which have no area. Buffer them first")
 
@@ -152,14 +155,16 @@ def _in_area(
     frame: geopandas.GeoDataFrame, geobox: GeoBox, path: str
 ) -> tuple[Geometries, NDArray[np.intp], dict[str, int]]:
     """Valid polygons that meet the grid, in its pixel coordinates; their rows in the frame; what became of the rest."""
-    shapes = np.asarray(frame.geometry.to_crs(geobox.crs.to_wkt()).values, object)
+    shapes: Geometries = frame.geometry.to_crs(str(geobox.crs)).to_numpy()
     height, width = geobox.shape
+    affine = geobox.affine
     grid = shapely.box(0, 0, width, height)
     empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
     rows = np.flatnonzero(_meets(shapely.bounds(shapes), *geobox.boundingbox.bbox))
-    shapes = shapely.transform(shapes[rows], lambda xy: np.column_stack(~geobox.affine * xy.T))
+    shapes = shapely.transform(shapes[rows], lambda xy: (xy - (affine.c, affine.f)) / (affine.a, affine.e))
     invalid = ~shapely.is_valid(shapes)
-    shapes[invalid] = _repaired(shapes[invalid])
+    mixed = invalid | (shapely.get_type_id(shapes) == COLLECTION)
+    shapes[mixed] = _repaired(shapes[mixed])
     within = shapely.intersects(shapes, grid) & (shapely.area(shapes) > 0)
     counts = {
         "polygons": len(frame),
@@ -182,9 +187,7 @@ def _extent(frame: geopandas.GeoDataFrame) -> str:
 def _repaired(shapes: Geometries) -> Geometries:
     """The polygonal part of each made valid."""
     valid = shapely.make_valid(shapes, method="structure", keep_collapsed=False)
-    parts = [
-        [part for part in shapely.get_parts(shape) if shapely.get_type_id(part) in POLYGONAL] for shape in valid
-    ]
+    parts = [[part for part in shapely.get_parts(shape) if shapely.get_type_id(part) in POLYGONAL] for shape in valid]
     return np.array([shapely.union_all(polygons) for polygons in parts], object)
 
 

@@ -73,11 +73,13 @@ def _side(scenes: xr.Dataset, side: str) -> dict[str, Cube]:
 def _normalised(first: Cube, second: Cube) -> Cube:
     """(first - second) / (first + second), clipped to [-1, 1]."""
     total = first + second
-    return np.clip((first - second) / np.where(total > 0, total, np.nan), -1, 1)
+    index: Cube = np.clip((first - second) / np.where(total > 0, total, np.nan), -1, 1)
+    return index
 
 
 def _ratio(over: Cube, under: Cube) -> Cube:
-    return np.clip(over / np.where(under > 0, under, np.nan), 0, MAX_RATIO)
+    ratio: Cube = np.clip(over / np.where(under > 0, under, np.nan), 0, MAX_RATIO)
+    return ratio
 
 
 def _median(cube: Cube) -> NDArray[np.float32]:
@@ -88,12 +90,13 @@ def _median(cube: Cube) -> NDArray[np.float32]:
     count = np.isfinite(cube).sum(0)
     middle = [np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(cube) - 1)]
     lower, upper = (np.take_along_axis(ordered, index[None], 0)[0] for index in middle)
-    return ((lower + upper) / 2).astype("float32")
+    median: NDArray[np.float32] = ((lower + upper) / 2).astype("float32")
+    return median
 
 
 def _greatest(cube: Cube) -> NDArray[np.float32]:
-    greatest = np.fmax.reduce(cube, axis=0, initial=np.nan)
-    return greatest.astype("float32")
+    greatest: NDArray[np.float32] = np.fmax.reduce(cube, axis=0, initial=np.nan)
+    return greatest
 
 
 def _brightness(side: Mapping[str, Cube]) -> NDArray[np.float32]:
@@ -102,4 +105,5 @@ def _brightness(side: Mapping[str, Cube]) -> NDArray[np.float32]:
 
 
 def _seen(side: Mapping[str, Cube]) -> NDArray[np.uint16]:
-    return np.any([np.isfinite(cube) for cube in side.values()], axis=0).sum(0, dtype="uint16")
+    count: NDArray[np.uint16] = np.any([np.isfinite(cube) for cube in side.values()], axis=0).sum(0, dtype="uint16")
+    return count

@@ -96,7 +96,9 @@ def _pair(
     power: xr.DataArray, scenes: xr.Dataset, orbit: str
 ) -> tuple[NDArray[np.float64], tuple[NDArray[np.uint16], ...]]:
     """Mean power of one orbit before and after, in dB (2, y, x), and the acquisitions behind each."""
-    sides = [power.values[(scenes["orbit"].values == orbit) & (scenes["side"].values == side)] for side in ("pre", "post")]
+    sides = [
+        power.values[(scenes["orbit"].values == orbit) & (scenes["side"].values == side)] for side in ("pre", "post")
+    ]
     counts = tuple(np.isfinite(side).sum(0, dtype="uint16") for side in sides)
     means = [_over(np.nansum(side, 0, dtype="float64"), count) for side, count in zip(sides, counts, strict=True)]
     return 10 * np.log10(np.stack(means)), counts

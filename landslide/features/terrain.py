@@ -60,7 +60,7 @@ def terrain_on(dem: xr.DataArray, geobox: GeoBox) -> Planes:
     own = _resolution(dem)
     step = max(float(round(own)), abs(geobox.resolution.x))
     lattice = snapped(geobox.boundingbox.buffered(RIM * step), str(geobox.crs), step)
-    source = GeoBox(dem.shape, dem.rio.transform(), dem.rio.crs.to_wkt())
+    source = GeoBox((dem.sizes[dem.rio.y_dim], dem.sizes[dem.rio.x_dim]), dem.rio.transform(), dem.rio.crs.to_wkt())
     elevation = _warped(_bare(dem)[None], source, lattice, Resampling.cubic, min(1.0, own / step))[0]
     bands = terrain_bands(elevation, step)
     planes = _warped(np.stack(list(bands.values())), lattice, geobox, Resampling.bilinear, 1.0)
@@ -86,8 +86,9 @@ def _warped(
 ) -> NDArray[np.float32]:
     """(band, y, x) on the target grid, NaN where unknown.
 
-    A pixel must not depend on the block it is asked for in, hence a virtual raster: `rasterio.warp.reproject` has no
-    say in GDAL's approximate coordinates (wrong by up to 1/8 pixel, by block), nor do kernels then vary with the window.
+    A pixel must not depend on the block it is asked for in, hence a virtual raster, which takes a tolerance of
+    coordinates: `rasterio.warp.reproject` ignores it and errs by up to 1/8 pixel, another way in every block. A stated
+    scale keeps the kernel the same, too.
     """
     profile = {"driver": "GTiff", "dtype": "float32", "nodata": np.nan}
     shape = dict(zip(("count", "height", "width"), values.shape, strict=True))

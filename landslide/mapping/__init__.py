@@ -101,7 +101,7 @@ def map_event(
     """
     import rasterio
 
-    from landslide.mapping import coverage, pictures, polygons, probability, products, report
+    from landslide.mapping import coverage, layers, pictures, polygons, probability, products, report
     from landslide.raster import GDAL_CACHE_MB
 
     refuse_unmappable(stack)
@@ -114,9 +114,9 @@ def map_event(
         summary = products.summarise(stack, ensemble, options, threshold, found, seen)
         (folder / SUMMARY).write_text(summary.model_dump_json(indent=1))
         products.write_geopackage(folder / LANDSLIDES, stack, ensemble, found)
-        layers = pictures.layers(stack, folder / PROBABILITY, found)
-        pictures.quicklook(folder / QUICKLOOK, layers, summary)
-        report.write(folder / REPORT, stack, ensemble, summary, found, layers)
+        view = layers.layers(stack, folder / PROBABILITY, found)
+        pictures.quicklook(folder / QUICKLOOK, stack.info.case, view, summary)
+        report.write(folder / REPORT, stack, ensemble, summary, found, view)
         products.write_item(folder / ITEM, stack, summary)
     return summary
 

@@ -63,7 +63,5 @@ def inside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
     if not isinstance(case.aoi, Mapping) or geobox.crs is None:
         return np.ones(geobox.shape, bool)
     polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
-    mask: NDArray[np.bool_] = geometry_mask(
-        [polygon], geobox.shape, geobox.affine, all_touched=True, invert=True
-    )
+    mask: NDArray[np.bool_] = geometry_mask([polygon], geobox.shape, geobox.affine, all_touched=True, invert=True)
     return mask

@@ -143,10 +143,10 @@ def ground(view: Layers) -> NDArray[np.uint8]:
     return _bytes(np.stack([grey, grey, grey, view.inside.astype("float32")], axis=-1))
 
 
-def chances(view: Layers) -> NDArray[np.uint8]:
+def tinted(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     """(y, x, 4): probability in colour, clear where it is low or not observed."""
-    value = np.nan_to_num(view.probability, nan=0.0)
-    colour = RAMP(0.08 + 0.8 * value)
+    value = np.nan_to_num(probability, nan=0.0)
+    colour = RAMP(0.08 + 0.67 * value)
     colour[..., 3] = np.clip((value - FAINT) / (CLEAR - FAINT), 0, 1) * OPAQUE
     return _bytes(colour)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from pyproj import Geod, Transformer
 
 from landslide.mapping import words
-from landslide.mapping.layers import Layers, chances, ground, over
+from landslide.mapping.layers import OUTLINE, Layers, ground, over, tinted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 DPI = 150
 MAP_INCHES = 8.4
 MARGINS = (0.75, 0.55, 2.75, 0.95)  # inches: left, bottom, right (legend), top (title)
-OUTLINE = "#00b8d9"
 INK, SOFT = "#1d2327", "#5b6670"
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
@@ -59,7 +58,7 @@ def quicklook(path: Path, case: Case, view: Layers, summary: MapSummary) -> None
 
 
 def _map(axes: Axes, view: Layers) -> None:
-    picture = over(ground(view), chances(view))
+    picture = over(ground(view), tinted(view.probability))
     height, width = view.shade.shape
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
     axes.add_collection(LineCollection(view.outlines, colors=OUTLINE, linewidths=0.8))
@@ -73,14 +72,16 @@ def _degrees(axes: Axes, grid: GeoBox) -> None:
     height, width = grid.shape
     to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
     along = np.linspace(0, 1, 65)
-    longitude = to_degrees.transform(*(grid.affine * (along * width, np.full(65, height))))[0]
-    latitude = to_degrees.transform(*(grid.affine * (np.zeros(65), (1 - along) * height)))[1]
+    places = [grid.affine * (x, height) for x in along * width]
+    longitude = to_degrees.transform(*zip(*places, strict=True))[0]
+    places = [grid.affine * (0, y) for y in (1 - along) * height]
+    latitude = to_degrees.transform(*zip(*places, strict=True))[1]
     for axis, degrees, pixels, names in (
         (axes.xaxis, np.asarray(longitude), along * width, "WE"),
         (axes.yaxis, np.asarray(latitude), (1 - along) * height, "SN"),
     ):
         ticks, digits = _round_ticks(float(degrees[0]), float(degrees[-1]))
-        labels = [f"{abs(tick):.{digits}f}° {names[tick >= 0]}" for tick in ticks]
+        labels = [f"{abs(tick):.{digits}f}° {names[int(tick >= 0)]}" for tick in ticks]
         axis.set_ticks(np.interp(ticks, degrees, pixels), labels)
     axes.tick_params(colors=SOFT, labelsize=7.5, length=3)
     for label in axes.get_yticklabels():
@@ -91,7 +92,7 @@ def _round_ticks(low: float, high: float) -> tuple[NDArray[np.float64], int]:
     """About four round numbers between two, and the digits they need."""
     step = round_below((high - low) / 3)
     digits = max(0, -math.floor(math.log10(step)))
-    return np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step, digits
+    return np.arange(math.ceil(low / step), math.floor(high / step) + 1, dtype="float64") * step, digits
 
 
 def round_below(value: float) -> float:
@@ -158,10 +159,8 @@ def _legend(figure: Figure, axes: Axes, summary: MapSummary, right_of_map: float
 
 def _ramp_on_paper() -> ListedColormap:
     """The ramp as it looks over light ground."""
-    value = np.linspace(0, 1, 256, dtype="float32")[None]
-    view: Any = type("", (), {"probability": value})
-    above = chances(view)
-    return ListedColormap(over(np.full_like(above, 225) | np.uint8(0), above)[0, :, :3] / 255)
+    above = tinted(np.linspace(0, 1, 256, dtype="float32")[None])
+    return ListedColormap(over(np.full_like(above, 225), above)[0, :, :3] / 255)
 
 
 def figures(summary: MapSummary) -> list[str]:

@@ -10,12 +10,12 @@ import numpy as np
 import pyogrio
 import pystac
 import shapely
-from pyproj import Transformer
+from pyproj import CRS, Transformer
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from landslide import __version__
-from landslide.mapping import ITEM, LANDSLIDES, PART, PROBABILITY, QUICKLOOK, REPORT, MapOptions, MapSummary
+from landslide.mapping import LANDSLIDES, PART, PROBABILITY, QUICKLOOK, REPORT, MapOptions, MapSummary
 from landslide.mapping.polygons import COLUMNS, geodesic_area
 from landslide.mapping.windows import starts
 from landslide.raster import Reader
@@ -89,9 +89,8 @@ def write_geopackage(path: Path, stack: Stack, ensemble: Ensemble, found: gpd.Ge
     count = len(found)
     fields: dict[str, Any] = {"id": found["id"].to_numpy("int32")}
     fields |= {name: found[name].to_numpy("float64") for name in COLUMNS}
-    masks: dict[str, Any] = {}
     for when in ("pre", "post"):
-        window = stack.info.case.window(when)  # type: ignore[arg-type]
+        window = stack.info.case.window(when)
         for edge, day in zip(("start", "end"), window or (None, None), strict=True):
             fields[f"{when}_{edge}"] = np.full(count, np.datetime64(day or "NaT", "D"), "datetime64[D]")
     fields["ensemble"] = np.full(count, ensemble.info.name, dtype=object)
@@ -112,18 +111,23 @@ def write_item(path: Path, stack: Stack, summary: MapSummary) -> None:
     """A STAC 1.1 item with relative links to the products beside it; they must exist."""
     with Reader(path.parent / PROBABILITY) as reader:
         grid = reader.geobox
-    footprint = grid.footprint("EPSG:4326", npoints=16)
+    footprint = grid.footprint("EPSG:4326", npoints=4)
+    moment, start, end = _dates(stack.info.case)
     item = pystac.Item(
         id=f"{summary.case}-landslides",
-        geometry=json.loads(json.dumps(footprint.json)),
+        geometry=shapely.geometry.mapping(shapely.set_precision(footprint.geom, 1e-7)),
         bbox=list(footprint.boundingbox.bbox),
         properties=_properties(summary),
-        **_dates(stack.info.case),
+        datetime=moment,
+        start_datetime=start,
+        end_datetime=end,
     )
     for name, (key, title, kind, roles) in ASSETS.items():
         item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=kind, roles=roles))
         about = FileExtension.ext(item.assets[key], add_if_missing=True)
-        about.apply(size=(path.parent / name).stat().st_size, checksum=SHA256_MULTIHASH + file_digest(path.parent / name))
+        about.apply(
+            size=(path.parent / name).stat().st_size, checksum=SHA256_MULTIHASH + file_digest(path.parent / name)
+        )
     bands = [band | {"data_type": "float32", "nodata": "nan", "unit": "1"} for band in RASTER_BANDS]
     item.assets["probability"].extra_fields["bands"] = bands
     _project(item, grid)
@@ -143,12 +147,12 @@ def _properties(summary: MapSummary) -> dict[str, Any]:
     }
 
 
-def _dates(case: Case) -> dict[str, datetime | None]:
-    """From the first day of the pre window to the last of the post window; without dates, the moment of the map."""
+def _dates(case: Case) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """Moment, start and end: from the first day of the pre window to the last of the post window; without dates, the moment of the map."""
     pre, post = case.window("pre"), case.window("post")
     if pre is None or post is None:
-        return {"datetime": datetime.now(UTC)}
-    return {"datetime": None, "start_datetime": _at(pre[0], time.min), "end_datetime": _at(post[1], time(23, 59, 59))}
+        return datetime.now(UTC), None, None
+    return None, _at(pre[0], time.min), _at(post[1], time(23, 59, 59))
 
 
 def _at(day: date, clock: time) -> datetime:
@@ -157,10 +161,11 @@ def _at(day: date, clock: time) -> datetime:
 
 def _project(item: pystac.Item, grid: GeoBox) -> None:
     projection = ProjectionExtension.ext(item, add_if_missing=True)
-    epsg = grid.crs.to_epsg() if grid.crs else None
+    crs = CRS(str(grid.crs))
+    epsg = crs.to_epsg()
     projection.apply(
         epsg=epsg,
-        wkt2=None if epsg else grid.crs.to_wkt(),
+        wkt2=None if epsg else crs.to_wkt(),
         shape=[grid.shape.y, grid.shape.x],
         transform=list(grid.affine)[:6],
         bbox=list(grid.boundingbox.bbox),

@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
     from odc.geo.geobox import GeoBox
 
-    from landslide.cases import Case
+    from landslide.cases import Case, When
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
 def area(square_metres: float) -> str:
@@ -35,13 +40,12 @@ def percent(share: float | None) -> str:
 
 def day(when: date) -> str:
     """`6 September 2018`, whatever the locale."""
-    months = "January February March April May June July August September October November December".split()
-    return f"{when.day} {months[when.month - 1]} {when.year}"
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}"
 
 
-def window(case: Case, when: str) -> str:
+def window(case: Case, when: When) -> str:
     """A window of a case from its first to its last day."""
-    days = case.window(when)  # type: ignore[arg-type]
+    days = case.window(when)
     return f"{day(days[0])} to {day(days[1])}" if days else "dates not recorded"
 
 
@@ -53,4 +57,4 @@ def place(grid: GeoBox) -> str:
 
 def landslides(count: int) -> str:
     """`1 landslide`, `1,204 landslides`, `no landslides`."""
-    return "1 landslide" if count == 1 else f"{count or 'no':,} landslides" if count else "no landslides"
+    return "1 landslide" if count == 1 else f"{count:,} landslides" if count else "no landslides"

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from scipy import ndimage
 
-from .changes import Change, Look, Truth, paint
+from .changes import Change, Look, Truth, paint, without
 from .landscape import Cover, Landscape, green_fraction
 from .noise import Floats, Random, power_law, ramp, smooth, uniform
 from .terrain import PIXEL
@@ -35,7 +35,8 @@ def clear_cuts(random: Random, landscape: Landscape, area: float) -> Change:
             rough=float(random.normal(0, 0.8)),
         )
         objects.append((stand, look))
-    return paint(Truth.CLEAR_CUT, shape, objects)
+    felled = paint(Truth.CLEAR_CUT, shape, objects)
+    return without(felled, (landscape.cover != Cover.FOREST).astype(np.float32))
 
 
 def harvests(random: Random, landscape: Landscape, area: float) -> Change:

@@ -88,7 +88,7 @@ def _radar_item(
     transform = event.site.transform(event.site.scene)
     band = {"nodata": "nan", "data_type": "float32", "unit": "linear", "spatial_resolution": 10}
     return ItemRecord(
-        id=f"S1A_IW_RTC_{when:%Y%m%d}_{orbit.state[:4].rstrip('ec').upper()}_{event.name}",
+        id=f"S1A_IW_RTC_{when:%Y%m%d}_{orbit.state[:3].upper()}_{event.name}",
         collection=SENTINEL1,
         when=when,
         epsg=event.site.epsg,

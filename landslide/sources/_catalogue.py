@@ -58,8 +58,8 @@ class Catalogue:
         return search.items()
 
     def _collection(self, name: str) -> pystac.Catalog:
-        api = isinstance(self._root, Client)
-        children = [self._root.get_collection(name)] if api else self._collections()
+        root = self._root
+        children = [root.get_collection(name)] if isinstance(root, Client) else self._collections()
         found = next((child for child in children if child is not None and child.id == name), None)
         if found is None:
             names = sorted(child.id for child in self._collections())
