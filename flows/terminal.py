@@ -17,11 +17,12 @@ from landslide.errors import InputError, LandslideError
 from landslide.progress import reporting
 
 FAILURE, UNUSABLE = 1, 2
-QUIET = {
+ENVIRONMENT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait stall each other on a busy machine
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
 
@@ -31,7 +32,7 @@ console = Console(stderr=True)
 @contextmanager
 def running(verbose: bool) -> Iterator[None]:
     """Progress on the terminal while a flow runs; errors of ours become one line and an exit code."""
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         if not (verbose and "LOGGING" in name):
             os.environ.setdefault(name, value)
     if not verbose:

@@ -5,6 +5,7 @@ What a person takes away lies in `<store>/results/<experiment>/<band set>/`: `me
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,18 @@ from tasks.stage import path, submit
 from tasks.tile import tile_cases
 from tasks.train import train_member
 
-ONE_BY_ONE: Any = ThreadPoolTaskRunner(max_workers=1)  # members share torch's random state: one trains at a time
 
-
-@flow(name="train-ensemble", task_runner=ONE_BY_ONE)
+@flow(name="train-ensemble")
 def train_ensemble(experiment: Path, store: Path) -> dict[str, Path]:
     """Train an experiment's grid; the folder of results of each band set."""
     settings, roles = load_experiment(experiment)
-    choose_device(settings.device)
+    at_once = 1 if choose_device(settings.device).startswith("cuda") else os.cpu_count() or 1
+    grid_of_one = train_band_set.with_options(task_runner=ThreadPoolTaskRunner(max_workers=at_once))  # type: ignore[arg-type]
     prepared = prepare_cases([case for group in roles.values() for case in group], store)
     groups = {str(role): group for role, group in roles.items()}
     tiles = _tiles(settings, groups, prepared, store)
     test = {case.id: prepared[case.id] for case in groups["test"]}
-    return {name: train_band_set(settings, name, tiles, test, groups, store) for name in settings.band_sets}
+    return {name: grid_of_one(settings, name, tiles, test, groups, store) for name in settings.band_sets}
 
 
 def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: References, store: Path) -> dict[str, str]:
@@ -53,7 +53,7 @@ def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: Refere
     return reference
 
 
-@flow(name="train-band-set", flow_run_name="train {band_set}", task_runner=ONE_BY_ONE)
+@flow(name="train-band-set", flow_run_name="train {band_set}")
 def train_band_set(
     settings: Experiment,
     band_set: str,

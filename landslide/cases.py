@@ -261,9 +261,9 @@ class Case(Strict):
     def side(self, day: date) -> When | None:
         """The window that a day falls into, if any."""
         for when in ("pre", "post"):
-            window = self.window(when)  # type: ignore[arg-type]
+            window = self.window(when)
             if window and window[0] <= day <= window[1]:
-                return when  # type: ignore[return-value]
+                return when
         return None
 
 

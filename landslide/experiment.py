@@ -106,7 +106,7 @@ class Experiment(Strict):
     patience: Annotated[int, Field(ge=1)] = 50
     plateau: Annotated[int, Field(ge=1)] = 10
     samples: Annotated[int, Field(ge=1)] = 1000
-    crop: Annotated[int, Field(ge=LEAST, multiple_of=STRIDE)] = 256
+    crop: Annotated[int, Field(ge=2 * STRIDE, multiple_of=STRIDE)] = 256
     batch: Annotated[int, Field(ge=2)] = 4
     background: Annotated[float, Field(ge=0, le=1)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 42
@@ -121,6 +121,12 @@ class Experiment(Strict):
         if not isinstance(data, Mapping):
             return data
         return {**PRESETS.get(str(data.get("preset", "paper")), {}), **data}
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        if "PAN" in self.architectures and self.crop < LEAST:
+            raise ValueError(f"PAN needs a crop of {LEAST} or more, not {self.crop}")
+        return self
 
     @property
     def all_bands(self) -> tuple[str, ...]:

@@ -181,7 +181,7 @@ def _outside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
 def _refuse_blind_bands(case: Case, source: Source, parts: list[Part]) -> None:
     blind = [band for band in source.bands if not any(part.observed[band] > 0 for part in parts)]
     if blind:
-        windows = {when: case.window(when) for when in ("pre", "post")}  # type: ignore[arg-type]
+        windows = {when: case.window(when) for when in ("pre", "post")}
         had = [f"{scene.sensor} {scene.date or scene.when} {scene.orbit or ''}".strip() for scene in source.scenes()]
         raise SourceError(
             f"case {case.id}: {blind} hold no observed pixel in windows {_days(windows)}; the source had "

@@ -22,7 +22,6 @@ from landslide.errors import InputError
 from landslide.evaluation.counts import Counts, total
 from landslide.mapping.windows import OVERLAP, logit_rows
 from landslide.models import MemberSpec, build, masked_loss
-from landslide.progress import track
 from landslide.stack import IGNORE
 from landslide.store import Request
 from landslide.tiles import Batch, Picture, Sampler, Tiles
@@ -106,18 +105,26 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def train(spec: MemberSpec, schedule: Schedule, tiles: Tiles, device: str, folder: Path) -> Member:
-    """Train a member and write `weights.safetensors` and `member.json` into an empty folder."""
+def train(
+    spec: MemberSpec,
+    schedule: Schedule,
+    tiles: Tiles,
+    device: str,
+    folder: Path,
+    tell: Callable[[Epoch], None] = lambda epoch: None,
+) -> Member:
+    """Train a member and write `weights.safetensors` and `member.json` into a folder; `tell` hears each epoch."""
     started = time.monotonic()
     with torch.random.fork_rng(devices=_indices(device)):
         torch.manual_seed(spec.seed)
         run = _Run(spec, schedule, tiles, device)
-        for epoch in track(range(1, schedule.epochs + 1), f"Training {spec.name}"):
+        for epoch in range(1, schedule.epochs + 1):
             try:
                 run.step(epoch)
             except Diverged:
                 run.best = None
                 break
+            tell(run.history[-1])
             if run.finished:
                 break
     best = run.best
@@ -144,7 +151,10 @@ class _Run:
 
     def __init__(self, spec: MemberSpec, schedule: Schedule, tiles: Tiles, device: str) -> None:
         self.spec, self.schedule, self.device = spec, schedule, device
-        self.network = build(spec.architecture, spec.encoder, len(spec.bands)).to(device)
+        network = build(spec.architecture, spec.encoder, len(spec.bands))
+        self.network = network.to(device).to(
+            memory_format=torch.channels_last
+        )  # the layout convolutions are fastest in
         self.loss = masked_loss(spec.loss)
         self.optimiser = torch.optim.Adam(self.network.parameters(), spec.learning_rate)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimiser, factor=0.1, patience=schedule.plateau)
@@ -186,7 +196,8 @@ class _Run:
         values, target, valid = (
             torch.from_numpy(part).to(self.device) for part in (batch.values, batch.target, batch.valid)
         )
-        loss = self.loss(self.network(values), target, valid)
+        logits = self.network(values.contiguous(memory_format=torch.channels_last))
+        loss = self.loss(logits, target, valid)
         if not math.isfinite(loss.item()):
             raise Diverged
         self.optimiser.zero_grad()

@@ -1,9 +1,11 @@
 """Fixtures shared by all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads stall each other on busy machines
 ROOT = Path(__file__).resolve().parents[1]
 
 

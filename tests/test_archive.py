@@ -165,12 +165,12 @@ def test_masks_that_do_not_fit(chips: Path, mask: np.ndarray, words: str) -> Non
 def test_truncated_files_are_named(chips: Path, scenes: Path) -> None:
     path = chips / "image_10.h5"
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(SourceError, match="image_10.h5"):
+    with pytest.raises(SourceError, match=r"image_10\.h5"):
         archive(chips)
     source = archive(scenes, "paper", bands=FIFTEEN)
     path = scenes / "input/7_input.tif"
     path.write_bytes(path.read_bytes()[:-700])
-    with pytest.raises(SourceError, match="7_input.tif"):
+    with pytest.raises(SourceError, match=r"7_input\.tif"):
         whole(source, "7")
 
 
@@ -190,7 +190,7 @@ def test_every_format_that_a_case_may_name_has_a_reader() -> None:
 def test_landslide4sense_as_it_lies(real_data: Path) -> None:
     source = archive(real_data / "landslide4sense")
     assert list(source.parts) == ["1", "2", "3", "16", "27", "28", "38", "40", "41", "45", "72"]
-    assert {geobox.shape for geobox in source.parts.values()} == {(128, 128)}
+    assert {tuple(geobox.shape) for geobox in source.parts.values()} == {(128, 128)}
     bare = [name for name in source.parts if not source.label(name).any()]
     assert bare == ["3", "45"]
     block = whole(source, "72")

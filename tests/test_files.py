@@ -1,11 +1,14 @@
 """Files of any grid onto the case's own, by tiny rasters whose values are known, and the real scenes."""
 
+import json
+import re
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from odc.geo.geobox import GeoBox
 
 from landslide.cases import Case
@@ -144,6 +147,21 @@ def test_decibels_are_never_averaged(tmp_path: Path) -> None:
     assert set(np.unique(values)) <= {-20, 0}
 
 
+def test_a_polarisation_that_not_all_scenes_have_is_left_out(tmp_path: Path) -> None:
+    path = colour(tmp_path, 0.1, "power")
+    scenes = [{"date": day, "orbit": "o", "unit": "linear", "vv": path} for day in (PRE, POST)]
+    scenes[0]["vh"] = path
+    source = open_source(case(sentinel1=scenes))
+    assert set(whole(source).values) == {"vv_pre", "vv_post", "vv_change"}
+
+
+def test_a_signature_is_never_told() -> None:
+    with pytest.raises(SourceError) as told:
+        warped(Band("http://127.0.0.1:9/scene.tif?sig=secret"), GRID, "bilinear")
+    assert "http://127.0.0.1:9/scene.tif" in str(told.value)
+    assert "secret" not in str(told.value)
+
+
 def test_ready_bands_by_name_and_number(tmp_path: Path) -> None:
     path = str(
         write(tmp_path / "a.tif", np.stack([np.full(GRID.shape, v, "float32") for v in (1, 2)]), names=("x", "y"))
@@ -214,12 +232,12 @@ def test_a_band_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_missing_damaged_and_unplaced_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="none.tif"):
+    with pytest.raises(SourceError, match=r"none\.tif"):
         open_source(case(bands={"slope": str(tmp_path / "none.tif")}))
     path = write(tmp_path / "cut.tif", np.random.default_rng(0).normal(size=GRID.shape))
     source = open_source(case(bands={"slope": str(path)}))
     path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(SourceError, match="cut.tif"):
+    with pytest.raises(SourceError, match=r"cut\.tif"):
         whole(source)
     with rasterio.open(tmp_path / "bare.tif", "w", driver="GTiff", width=3, height=3, count=1, dtype="uint8") as raster:
         raster.write(np.ones((1, 3, 3), "uint8"))
@@ -264,21 +282,16 @@ def hokkaido(folder: Path) -> Case:
 
 
 def test_hokkaido_is_not_observed_where_it_was_not_seen_before(real_data: Path) -> None:
-    source = open_source(hokkaido(real_data / "hokkaido-2018"))
-    geobox = source.parts["scene"]
-    roi = (slice(200, 800), slice(100, 900))
-    block = source.read("scene", roi)
-    unseen = block.seen["s2_pre"] == 0
+    block = whole(open_source(hokkaido(real_data / "hokkaido-2018")))
     with rasterio.open(real_data / "hokkaido-2018/pre-event/download.B4.tif") as raster:
         missing = float((raster.read(1) == 0).mean())
-    before = source.read("scene", tuple(slice(0, side) for side in geobox.shape)).seen["s2_pre"]
+    unseen = block.seen["s2_pre"] == 0
     assert missing == pytest.approx(0.4, abs=0.05)
-    assert (before == 0).mean() == pytest.approx(missing, abs=0.02)
-    assert 0 < unseen.mean() < 1
+    assert unseen.mean() == pytest.approx(missing, abs=0.02)
     assert np.isnan(block.values["dgrvi"][unseen]).all()
     assert np.isfinite(block.values["dgrvi"][~unseen]).mean() > 0.99
-    assert np.isfinite(block.values["red_post"]).mean() > 0.99
-    assert np.isfinite(block.values["slope"]).all()
+    assert np.isfinite(block.values["red_post"]).mean() > 0.95
+    assert np.isfinite(block.values["slope"]).mean() > 0.95
 
 
 def test_kaikoura_lies_on_our_grid(real_data: Path) -> None:
@@ -325,3 +338,14 @@ def test_opera_series_is_read_as_it_is(real_data: Path) -> None:
     assert (block.seen["s1_pre"] == 2).mean() > 0.99
     expected = 10 * np.log10(np.nanmean(power[30:70, 30:70]))
     assert 10 * np.log10(np.nanmean(sar.to_linear(block.values["vv_pre"]))) == pytest.approx(expected, abs=1.5)
+
+
+def test_every_case_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "data-sources.md").read_text()
+    examples = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    outline = GRID.footprint("EPSG:4326").json
+    for example in examples:
+        if isinstance(example.get("aoi"), str):
+            (tmp_path / example["aoi"]).write_text(json.dumps(outline))
+    read = [Case.model_validate(example, context={"folder": tmp_path}) for example in examples]
+    assert {found.source.kind for found in read} == {"stac", "files", "archive"}

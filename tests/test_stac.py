@@ -15,14 +15,16 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
+from odc.loader import RasterSource
 
 from landslide.bands import BANDS
 from landslide.cases import Case
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.grid import grid
 from landslide.sources import Block, open_source
-from landslide.sources._metadata import reflectance
-from landslide.sources.stac import Stac
+from landslide.sources._metadata import Scaling, reflectance
+from landslide.sources._warp import Band
+from landslide.sources.stac import Stac, _Driver
 
 AOI = (9.000, 46.000, 9.005, 46.004)
 EVENT = date(2022, 2, 10)
@@ -226,6 +228,24 @@ def test_tiles_of_one_day_and_slices_of_one_pass_count_once(world: World) -> Non
     assert block.values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-3)
 
 
+def test_terrain_across_tiles_is_that_of_one(world: World, tmp_path: Path) -> None:
+    """Tiles that meet inside the grid, in degrees, as the Copernicus DEM comes."""
+    whole_tile = GRID.pad(40).to_crs("EPSG:4326")
+    x, y = np.meshgrid(*(np.arange(side) for side in whole_tile.shape.xy))
+    heights = 50 * np.sin(x / 7) + 30 * np.cos(y / 9)
+    half = whole_tile.shape.x // 2
+    for tag, columns in (("_w", slice(0, half)), ("_e", slice(half, None))):
+        path = world.raster(f"dem{tag}", heights[:, columns], whole_tile[:, columns], "float32", None)
+        world.add("dem", f"dem{tag}", "2021-04-22", {"data": path}, whole_tile[:, columns], {})
+    single = World(tmp_path / "single")
+    path = single.raster("dem", heights, whole_tile, "float32", None)
+    single.add("dem", "dem", "2021-04-22", {"data": path}, whole_tile, {})
+    two, one = (whole(open_source(case(place.save(), "d"))) for place in (world, single))
+    for name, plane in one.values.items():
+        np.testing.assert_array_equal(two.values[name], plane, err_msg=name)
+        assert np.isfinite(plane).all()
+
+
 def test_a_cloud_in_one_tile_is_filled_by_the_other(world: World) -> None:
     cloud = np.full(GRID.shape, 4)
     cloud[5, 5] = 9
@@ -388,6 +408,12 @@ def test_signing_needs_its_package(standard: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "planetary_computer", None)
     with pytest.raises(SourceError, match="pip install planetary-computer"):
         open_source(case(standard, source={"sign": "planetary-computer"}))
+
+
+def test_a_signed_address_is_read_as_the_item_states() -> None:
+    driver = _Driver({"https://host/red.tif": Scaling(2e-4, -0.1, 0)})
+    band = driver.open(RasterSource("https://host/red.tif?sig=abc"), None)._band
+    assert band == Band("https://host/red.tif?sig=abc", 1, 0, 2e-4, -0.1)
 
 
 def test_the_fingerprint_follows_content_not_place(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import rioxarray  # noqa: F401  (the accessor `.rio`)
 import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox

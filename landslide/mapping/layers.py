@@ -116,14 +116,14 @@ def hillshade(north: NDArray[np.float32], east: NDArray[np.float32]) -> NDArray[
     n, e = lift * north, lift * east
     towards_sun = np.cos(SUN_AZIMUTH) * n + np.sin(SUN_AZIMUTH) * e
     light = (np.sin(SUN_ALTITUDE) - np.cos(SUN_ALTITUDE) * towards_sun) / np.sqrt(1 + n**2 + e**2)
-    return np.clip(light, 0, 1).astype("float32")
+    return np.asarray(np.clip(light, 0, 1), "float32")
 
 
 def stretched(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Values between their 2nd and 98th percentile as 0-1."""
     known = values[np.isfinite(values)]
     low, high = np.percentile(known, (2, 98)) if len(known) else (0, 1)
-    return np.clip((values - low) / max(high - low, 1e-6), 0, 1).astype("float32")
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-6), 0, 1), "float32")
 
 
 def _rings(found: gpd.GeoDataFrame, grid: GeoBox) -> list[NDArray[np.float64]]:
@@ -154,7 +154,7 @@ def tinted(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
 def sightings(view: Layers) -> NDArray[np.uint8]:
     """(y, x, 4): how often each pixel was seen, from dark (never) to light; clear where that is not known."""
     colour = COUNTS(np.nan_to_num(view.seen / max(most_seen(view), 1), nan=0.0))
-    colour[..., 3] = np.where(np.isfinite(view.seen) & view.inside, 0.85, 0)
+    colour[..., 3] = np.where(np.isfinite(view.seen) & view.inside, 0.75, 0)
     return _bytes(colour)
 
 
@@ -174,8 +174,8 @@ def lines(view: Layers) -> NDArray[np.uint8]:
     axes.axis("off")
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.add_collection(LineCollection(view.outlines, colors=OUTLINE, linewidths=1.1))
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:height, :width].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.array(canvas.buffer_rgba(), "uint8")  # type: ignore[no-untyped-call]
 
 
 def over(below: NDArray[np.uint8], above: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -194,4 +194,4 @@ def png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def _bytes(colour: Any) -> NDArray[np.uint8]:
-    return np.round(np.clip(colour, 0, 1) * 255).astype("uint8")
+    return np.asarray(np.round(np.clip(colour, 0, 1) * 255), "uint8")

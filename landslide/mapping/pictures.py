@@ -49,7 +49,7 @@ def quicklook(path: Path, case: Case, view: Layers, summary: MapSummary) -> None
     _map(axes, view)
     _degrees(axes, view.grid)
     _scale_bar(axes, view.grid)
-    _north(axes)
+    _north(axes, view.grid)
     _title(figure, case, view.grid, size)
     _legend(figure, axes, summary, (left + wide) / size[0])
     if summary.nothing_observed:
@@ -73,13 +73,16 @@ def _degrees(axes: Axes, grid: GeoBox) -> None:
     to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
     along = np.linspace(0, 1, 65)
     places = [grid.affine * (x, height) for x in along * width]
-    longitude = to_degrees.transform(*zip(*places, strict=True))[0]
+    longitude = [to_degrees.transform(*place)[0] for place in places]
     places = [grid.affine * (0, y) for y in (1 - along) * height]
-    latitude = to_degrees.transform(*zip(*places, strict=True))[1]
+    latitude = [to_degrees.transform(*place)[1] for place in places]
     for axis, degrees, pixels, names in (
         (axes.xaxis, np.asarray(longitude), along * width, "WE"),
         (axes.yaxis, np.asarray(latitude), (1 - along) * height, "SN"),
     ):
+        if np.any(np.diff(degrees) <= 0):  # around a pole
+            axis.set_ticks([])
+            continue
         ticks, digits = _round_ticks(float(degrees[0]), float(degrees[-1]))
         labels = [f"{abs(tick):.{digits}f}° {names[int(tick >= 0)]}" for tick in ticks]
         axis.set_ticks(np.interp(ticks, degrees, pixels), labels)
@@ -122,12 +125,25 @@ def _scale_bar(axes: Axes, grid: GeoBox) -> None:
     axes.text(x + length / 2, y - 1.6 * thick, text, ha="center", va="bottom", size=9, color=INK, path_effects=HALO)
 
 
-def _north(axes: Axes) -> None:
+def _north(axes: Axes, grid: GeoBox) -> None:
+    """An arrow to true north: a few degrees off the grid's in UTM, any direction near a pole."""
+    east, north = _true_north(grid)
+    length = 30  # points
     axes.annotate(
-        "N", xy=(0.955, 0.975), xytext=(0.955, 0.905), xycoords="axes fraction", ha="center", va="top", size=11,
-        weight="bold", color=INK, path_effects=HALO,
+        "N", xy=(0.94, 0.94), xytext=(-east * length, -north * length), xycoords="axes fraction",
+        textcoords="offset points", ha="center", va="center", size=11, weight="bold", color=INK, path_effects=HALO,
         arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.6, "path_effects": HALO},
     )  # fmt: skip
+
+
+def _true_north(grid: GeoBox) -> tuple[float, float]:
+    """(x, y) unit vector on the grid that points north from its middle."""
+    degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
+    x, y = grid.affine * (grid.shape.x / 2, grid.shape.y / 2)
+    longitude, latitude = degrees.transform(x, y)
+    there = degrees.transform(longitude, latitude - 0.001, direction="INVERSE")
+    east, north = x - there[0], y - there[1]
+    return east / math.hypot(east, north), north / math.hypot(east, north)
 
 
 def _title(figure: Figure, case: Case, grid: GeoBox, size: tuple[float, float]) -> None:

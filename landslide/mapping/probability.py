@@ -53,13 +53,13 @@ class RowFile:
         """(rows, width), a copy."""
         values = np.empty((rows.stop - rows.start, self._width), "float32")
         self._file.seek(rows.start * self._row)
-        self._file.readinto(values)  # type: ignore[arg-type]
+        self._file.readinto(values.data)
         return values
 
     def write(self, rows: slice, values: NDArray[np.float32]) -> None:
         """(rows, width) values at the rows."""
         self._file.seek(rows.start * self._row)
-        self._file.write(np.ascontiguousarray(values, "float32"))
+        self._file.write(np.ascontiguousarray(values, "float32").data)
 
 
 class RunningMoments:

@@ -148,7 +148,7 @@ def _properties(summary: MapSummary) -> dict[str, Any]:
 
 
 def _dates(case: Case) -> tuple[datetime | None, datetime | None, datetime | None]:
-    """Moment, start and end: from the first day of the pre window to the last of the post window; without dates, the moment of the map."""
+    """Moment, start, end: first day of the pre window to last day of the post window; undated, the map's moment."""
     pre, post = case.window("pre"), case.window("post")
     if pre is None or post is None:
         return datetime.now(UTC), None, None

@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from pyproj import CRS, Transformer
 
 from landslide import __version__
+from landslide.cases import When
 from landslide.mapping import layers as pictured
 from landslide.mapping import words
 from landslide.sources import SEEN
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LISTED = 10
 SENSORS = {"s1": "Sentinel-1 (radar)", "s2": "Sentinel-2 (optical)", "dem": "Terrain model", "file": "Files"}
+WINDOWS: tuple[When, ...] = ("pre", "post")
 SIDES = {"pre": "before", "post": "after"}
 SCORES = (
     ("precision", "mapped pixels that are landslide"),
@@ -90,7 +92,7 @@ def _where(grid: GeoBox, stack: Stack) -> dict[str, Any]:
 
 def _when(case: Case) -> dict[str, str]:
     event = words.day(case.event_date) if case.event_date else "not recorded"
-    return {"event": event} | {when: words.window(case, when) for when in SIDES}
+    return {"event": event} | {when: words.window(case, when) for when in WINDOWS}
 
 
 def _pictures(view: Layers) -> dict[str, Any]:

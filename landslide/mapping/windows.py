@@ -62,7 +62,7 @@ def logit_rows(
     height, width = shape
     rows, columns = starts(height, window, overlap), starts(width, window, overlap)
     tall, wide = min(window, height), min(window, width)
-    weight = np.outer(taper(tall, overlap), taper(wide, overlap))
+    weight = np.outer(taper(tall, overlap), taper(wide, overlap)).astype("float32")
     total, weights = np.zeros((tall, width), "float32"), np.zeros((tall, width), "float32")
     for index, row in enumerate(rows):
         for column in columns:

@@ -16,6 +16,7 @@ from landslide.errors import SourceError
 
 Span = tuple[date, date]
 LISTED = 12
+TIMEOUT = 60
 
 
 class Catalogue:
@@ -28,7 +29,9 @@ class Catalogue:
     def __init__(self, place: str) -> None:
         self.place = place
         with _reading(place):
-            self._root = Client.open(place) if "://" in place else pystac.Catalog.from_file(_file(place))
+            self._root = (
+                Client.open(place, timeout=TIMEOUT) if "://" in place else pystac.Catalog.from_file(_file(place))
+            )
 
     def items(self, collection: str, area: Geometry, span: Span | None, most: int | None = None) -> list[pystac.Item]:
         """Items whose footprint meets the area, taken on the days of the span (None: any), by time and id.

@@ -7,14 +7,16 @@ from datetime import date
 from pathlib import Path
 
 import pystac
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
 
 from landslide.cases import Case, DemCollection, Sentinel1Collection, Sentinel2Collection, When
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
-from landslide.grid import area
 from landslide.sources._catalogue import Catalogue, day
 from landslide.sources._metadata import Scaling, interferometric_wide, orbit, reflectance, scaling, unit
 
 NEAREST = 3
+RIM = 1000.0
 COLOURS = ("blue", "green", "red", "nir")
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Search:
-    """What a catalogue has for a case."""
+    """What a catalogue has for a case, on its grid."""
 
     case: Case
     catalogue: Catalogue
+    geobox: GeoBox
 
     def radar(self, config: Sentinel1Collection) -> list[Scene]:
         assets = {"vv": config.vv, "vh": config.vh}
@@ -67,7 +70,7 @@ class Search:
         ]  # fmt: skip
 
     def dem(self, config: DemCollection) -> list[Scene]:
-        items = self.catalogue.items(config.collection, area(self.case), None)
+        items = self.catalogue.items(config.collection, self._region, None)
         assets = {"elevation": config.elevation}
         usable, dropped = _usable(items, assets)
         if not items:
@@ -76,12 +79,17 @@ class Search:
             raise SourceError(f"case {self.case.id}: no DEM item of {config.collection} is usable: {dropped}")
         return [Scene(item, "dem", "pre", assets, {"elevation": scaling(item, config.elevation)}) for item in usable]
 
+    @property
+    def _region(self) -> Geometry:
+        """The grid with a rim, so that the tiles beside it are found from which slopes at its edge are computed."""
+        return self.geobox.buffered(RIM).footprint("EPSG:4326")
+
     def _windows(self, sensor: str, collection: str, assets: Mapping[str, str]) -> list[tuple[When, pystac.Item]]:
         found: list[tuple[When, pystac.Item]] = []
         sides: tuple[When, When] = ("pre", "post")
         for side in sides:
             span = self.case.window(side)
-            items = self.catalogue.items(collection, area(self.case), span)
+            items = self.catalogue.items(collection, self._region, span)
             usable, dropped = _usable(items, assets)
             if dropped:
                 log.warning("case %s: %s items of %s left out: %s", self.case.id, sensor, collection, dropped)
@@ -92,7 +100,7 @@ class Search:
 
     def _empty(self, sensor: str, collection: str, side: When, dropped: str) -> SourceError:
         start, end = self.case.window(side) or (date.min, date.max)
-        near = self.catalogue.nearest(collection, area(self.case), (start, end))
+        near = self.catalogue.nearest(collection, self._region, (start, end))
         if not near:
             return self._elsewhere(sensor, collection)
         had = ", ".join(f"{item.id} of {day(item)}" for item in near[:NEAREST])
@@ -103,7 +111,7 @@ class Search:
         )
 
     def _elsewhere(self, sensor: str, collection: str) -> NoOverlapError:
-        edges = [round(edge, 4) for edge in area(self.case).boundingbox]
+        edges = [round(edge, 4) for edge in self._region.boundingbox]
         return NoOverlapError(
             f"case {self.case.id}: no {sensor} item of {collection} in {self.catalogue.place} overlaps the area of "
             f"interest {edges} (west, south, east, north). Correct `aoi`, or use another collection"

@@ -1,6 +1,6 @@
 """Rasters of any grid onto ours: one reader for a person's own files and for catalogues' assets.
 
-Every output pixel is transformed exactly, not interpolated between scan lines, and by a kernel that depends on the two
+Every output pixel is transformed exactly, not interpolated along its scan line, and by a kernel that depends on the two
 grids alone, so a pixel has the same value whatever block it is read in.
 """
 
@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.warp import reproject
+from rasterio.vrt import WarpedVRT
 
 from landslide.errors import SourceError
 from landslide.features.terrain import METRES_PER_DEGREE
@@ -25,6 +25,7 @@ from landslide.raster import quiet
 Method = Literal["nearest", "bilinear", "average"]
 Plane = NDArray[np.float32]
 ALIGNED = 1e-3
+EXACT = 1e-6
 REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 5, "GDAL_HTTP_RETRY_DELAY": 1}
 
 
@@ -51,22 +52,16 @@ def warped(band: Band, geobox: GeoBox, method: Method) -> Plane:
     `average` weighs by area where the file is finer than the grid and is bilinear elsewhere; a file that lies on the
     grid is copied. SourceError names a file that is missing, truncated or without CRS.
     """
-    out = np.full(geobox.shape, np.nan, "float32")
     with rasterio.Env(**REMOTE), _opened(band.uri) as raster:
         source = _grid(raster, band.uri)
-        method = _method(source, geobox, method)
+        settings = {
+            "crs": str(geobox.crs), "transform": geobox.affine, "height": geobox.shape.y, "width": geobox.shape.x,
+            "resampling": Resampling[_method(source, geobox, method)], "tolerance": EXACT, "dtype": "float32",
+            "src_nodata": _nodata(band, raster), "nodata": np.nan, **_kernel(source, geobox),
+        }  # fmt: skip
         try:
-            reproject(
-                rasterio.band(raster, band.index),
-                out,
-                src_nodata=_nodata(band, raster),
-                dst_nodata=np.nan,
-                dst_crs=str(geobox.crs),
-                dst_transform=geobox.affine,
-                resampling=Resampling[method],
-                tolerance=0,
-                **_kernel(source, geobox),
-            )
+            with WarpedVRT(raster, **settings) as onto:
+                out: Plane = onto.read(band.index)
         except RasterioError as error:
             raise damaged(band.uri, error) from error
     if (band.scale, band.offset) != (1.0, 0.0):
@@ -104,8 +99,10 @@ def native(tiles: Sequence[tuple[Band, GeoBox]], target: GeoBox, margin: float) 
 
 
 def damaged(uri: str, error: Exception) -> SourceError:
-    """The error for a file that does not read: missing, truncated, refused by the server."""
-    return SourceError(f"cannot read {uri.split('?')[0]}: {error}. Replace the file, or leave it out of the case")
+    """The error for a file that does not read: missing, truncated, refused by the server. Signatures are not told."""
+    shown = uri.split("?")[0]
+    why = str(error).replace(uri, shown)
+    return SourceError(f"cannot read {shown}: {why}. Replace the file, or leave it out of the case")
 
 
 def _opened(uri: str) -> Any:
@@ -121,7 +118,7 @@ def _grid(raster: Any, uri: str) -> GeoBox:
             f"{uri} has no CRS (raw radar products have ground control points instead), so it cannot be placed on a "
             "grid. Give a georeferenced file"
         )
-    return GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
+    return GeoBox(raster.shape, raster.transform, str(raster.crs))
 
 
 def _nodata(band: Band, raster: Any) -> float | None:

@@ -211,7 +211,7 @@ def _scenes(folder: Path) -> dict[str, Pair]:
 
 def _scene_layout(path: Path) -> Layout:
     with quiet(), rasterio.open(path) as raster:
-        crs = raster.crs.to_wkt() if raster.crs else None
+        crs = str(raster.crs) if raster.crs else None
         return Layout(GeoBox(raster.shape, raster.transform, crs), raster.count)
 
 

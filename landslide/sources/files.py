@@ -90,7 +90,9 @@ class Files:
         geobox = self._geobox[roi]
         blocks = []
         if self._radar:
-            blocks.append(radar([_power(one, padded(self._geobox, roi, sar.HALO)) for one in self._radar]))
+            names = self._common(self._radar)
+            grown = padded(self._geobox, roi, sar.HALO)
+            blocks.append(radar([_power(one, names, grown) for one in self._radar]))
         if self._colours:
             names = self._common(self._colours)
             grown = padded(self._geobox, roi, optical.HALO)
@@ -234,12 +236,12 @@ def _degrees(geobox: GeoBox) -> list[float]:
     return [round(edge, 4) for edge in geobox.footprint("EPSG:4326").boundingbox]
 
 
-def _power(scene: Scene, geobox: GeoBox) -> Acquisition:
+def _power(scene: Scene, names: Sequence[str], geobox: GeoBox) -> Acquisition:
     """Linear power. Decibels cannot be averaged, so they are resampled by the nearest pixel."""
     if scene.unit == "dB":
-        planes = {name: sar.to_linear(warped(band, geobox, "nearest")) for name, band in scene.bands.items()}
+        planes = {name: sar.to_linear(warped(scene.bands[name], geobox, "nearest")) for name in names}
     else:
-        planes = {name: warped(band, geobox, "average") for name, band in scene.bands.items()}
+        planes = {name: warped(scene.bands[name], geobox, "average") for name in names}
     return Acquisition(scene.side, {name: measured(plane, name) for name, plane in planes.items()}, scene.orbit)
 
 

@@ -54,7 +54,7 @@ class Stac:
     def __init__(self, case: Case, config: StacSource) -> None:
         self._geobox = grid(case)
         self._sign = signer(config.sign)
-        search = Search(case, Catalogue(config.catalog))
+        search = Search(case, Catalogue(config.catalog), self._geobox)
         self._radar = [] if config.sentinel1 is None else search.radar(config.sentinel1)
         self._optical = [] if config.sentinel2 is None else search.optical(config.sentinel2)
         self._dem = [] if config.dem is None else search.dem(config.dem)
@@ -147,48 +147,54 @@ def _acquisitions(scenes: Sequence[Scene], load: Callable[[Scene], dict[str, Pla
 def _power(scene: Scene, geobox: GeoBox, sign: Callable[[str], str]) -> dict[str, Plane]:
     """Linear power of a scene. Decibels cannot be averaged, so they are resampled by the nearest pixel."""
     if scene.unit == "dB":
-        planes = {name: sar.to_linear(_load(scene, name, geobox, "nearest", sign)) for name in scene.assets}
+        loaded = _load(scene, dict.fromkeys(scene.assets, "nearest"), geobox, sign)
+        planes = {name: sar.to_linear(plane) for name, plane in loaded.items()}
     else:
-        planes = {name: _load(scene, name, geobox, "average", sign) for name in scene.assets}
+        planes = _load(scene, dict.fromkeys(scene.assets, "average"), geobox, sign)
     return {name: measured(plane, name) for name, plane in planes.items()}
 
 
 def _colours(scene: Scene, geobox: GeoBox, sign: Callable[[str], str]) -> dict[str, Plane]:
     """Reflectance of a scene where its classification lets the ground be seen."""
-    visible = clear(_load(scene, "scl", geobox, "nearest", sign))
-    planes = {name: _load(scene, name, geobox, "bilinear", sign) for name in COLOURS}
-    return {name: np.where(visible, plane, np.float32(np.nan)) for name, plane in planes.items()}
+    loaded = _load(scene, {**dict.fromkeys(COLOURS, "bilinear"), "scl": "nearest"}, geobox, sign)
+    visible = clear(loaded["scl"])
+    return {name: np.where(visible, loaded[name], np.float32(np.nan)) for name in COLOURS}
 
 
-def _load(scene: Scene, name: str, geobox: GeoBox, method: Method, sign: Callable[[str], str]) -> Plane:
-    """float32 (y, x) of a variable on a grid; NaN where the item has nodata or does not reach."""
-    key = scene.assets[name]
+def _load(scene: Scene, methods: Mapping[str, str], geobox: GeoBox, sign: Callable[[str], str]) -> dict[str, Plane]:
+    """float32 (y, x) of a scene's variables on a grid; NaN where the item has nodata or does not reach."""
+    how = {uri_of(scene.item, key): scene.scaling[name] for name, key in scene.assets.items()}
     try:
         loaded = odc.stac.load(
-            [scene.item], [key], geobox=geobox, resampling=method, dtype="float32", nodata=float("nan"), patch_url=sign,
-            driver=_Driver(scene.scaling[name]),
+            [scene.item], list(scene.assets.values()), geobox=geobox, dtype="float32", nodata=float("nan"),
+            resampling={scene.assets[name]: method for name, method in methods.items()}, patch_url=sign,
+            driver=_Driver(how),
         )  # fmt: skip
     except ValueError as error:
-        raise SourceError(f"item {scene.item.id}: asset {key} is no raster ({error}). Name another asset") from error
-    plane: Plane = loaded[key].values[0]
-    return plane
+        raise SourceError(f"item {scene.item.id}: an asset is no raster ({error}). Name other assets") from error
+    return {name: loaded[key].values[0] for name, key in scene.assets.items()}
 
 
 class _Driver(RioDriver):
-    """odc-stac's driver with this package's reader: exact on every block, the item's nodata and scale, named errors."""
+    """odc-stac's driver with this package's reader: exact on every block, the item's nodata and scale, named errors.
 
-    def __init__(self, how: Scaling) -> None:
+    `how` goes by the asset's address before it was signed.
+    """
+
+    def __init__(self, how: Mapping[str, Scaling]) -> None:
         super().__init__()
         self._how = how
 
     def open(self, src: RasterSource, ctx: Any) -> RioReader:
-        return _Reader(src, ctx, self._how)
+        plain = src.uri.removeprefix("file://")
+        how = self._how.get(plain) or self._how[plain.split("?")[0]]
+        return _Reader(src, ctx, Band(src.uri, src.band or 1, how.nodata, how.scale, how.offset))
 
 
 class _Reader(RioReader):
-    def __init__(self, src: RasterSource, ctx: Any, how: Scaling) -> None:
+    def __init__(self, src: RasterSource, ctx: Any, band: Band) -> None:
         super().__init__(src, ctx)
-        self._band = Band(src.uri, src.band or 1, how.nodata, how.scale, how.offset)
+        self._band = band
 
     def read(
         self, cfg: RasterLoadParams, dst_geobox: GeoBox, *, dst: Any = None, selection: Any = None

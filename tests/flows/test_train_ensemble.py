@@ -1,0 +1,134 @@
+"""The training flow: nothing is computed twice, nothing damaged is used, nothing half-written is read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.evaluate_ensemble import evaluate_ensemble
+from flows.train_ensemble import train_ensemble
+from landslide.cases import load_case
+from landslide.ensemble import Ensemble
+from landslide.errors import BandError, TrainingError
+from landslide.store import MANIFEST, verify
+from tests.archives import toy_experiment
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained toy experiment and its store."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_ensemble(toy_experiment(folder), folder / "store")
+    return folder
+
+
+def built(store: Path) -> dict[str, int]:
+    """When each artifact was built, by stage and key."""
+    return {str(path.parent.relative_to(store)): path.stat().st_mtime_ns for path in store.glob(f"*/*/{MANIFEST}")}
+
+
+def rebuilt(before: dict[str, int], store: Path) -> list[str]:
+    """Stages of the artifacts built since."""
+    return sorted(name.split("/")[0] for name, when in built(store).items() if before.get(name) != when)
+
+
+def test_results_are_where_a_person_looks(trained: Path) -> None:
+    folder = trained / "store" / "results" / "toy" / "pair"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"metrics.json", "curve.csv", "curve.png", "performance.png", "ensemble"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert [row["k"] for row in metrics["curve"]] == [1, 2]
+    assert 0.98 < metrics["observed"]["c"] < 1
+    ensemble = Ensemble.open(folder / "ensemble")
+    assert ensemble.scores() == metrics
+    assert ensemble.info.cases == {"train": ["a"], "validation": ["b"], "test": ["c"]}
+    assert len(built(trained / "store")) == 3 + 1 + 2 + 1 + 1  # prepare, tile, train, assemble, evaluate
+
+
+def test_a_second_run_builds_nothing(trained: Path) -> None:
+    before = built(trained / "store")
+    train_ensemble(trained / "experiment.yaml", trained / "store")
+    assert rebuilt(before, trained / "store") == []
+
+
+@pytest.mark.parametrize("stage", ["prepare", "tile", "train", "assemble", "evaluate"])
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+def test_damage_rebuilds_that_stage_and_nothing_else(trained: Path, stage: str, damage: str) -> None:
+    store = trained / "store"
+    before = built(store)
+    victim = max((store / stage).glob("*/*[!n]"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    if damage == "remove":
+        victim.unlink()
+    else:
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.unlink()  # weights are shared by hard links: damage one name only
+        victim.write_bytes(bytes(content))
+    train_ensemble(trained / "experiment.yaml", store)
+    assert rebuilt(before, store) == [stage]
+    assert all(verify(path.parent) for path in store.glob(f"*/*/{MANIFEST}"))
+
+
+def test_a_changed_learning_rate_trains_only_the_new_members(trained: Path) -> None:
+    store = trained / "store"
+    before = built(store)
+    (trained / "sub").mkdir()
+    path = toy_experiment(trained, learning_rates=[1e-3, 2e-3], losses=["dice"])
+    train_ensemble(path, store)
+    assert rebuilt(before, store) == ["assemble", "evaluate", "train"]
+    toy_experiment(trained)
+
+
+def test_an_ensemble_is_scored_on_other_cases(trained: Path) -> None:
+    ensemble = trained / "store" / "results" / "toy" / "pair" / "ensemble"
+    folder = evaluate_ensemble(ensemble, [load_case(trained / "b.yaml")], trained / "store")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert list(metrics["cases"]) == ["b"]
+    best = max(row["validation_f1"] for row in metrics["members"])
+    assert metrics["members"][0]["f1"] == pytest.approx(best, abs=0.05), "validation case, validation score"
+
+
+def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:
+    path = toy_experiment(tmp_path, band_sets={"wrong": ["vv_change"]})
+    with pytest.raises(BandError, match=r"case a has no band \['vv_change'\]"):
+        train_ensemble(path, tmp_path / "store")
+
+
+def test_when_every_member_diverges_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toy_experiment(tmp_path, losses=["bce"])
+    monkeypatch.setattr("landslide.training.math.isfinite", lambda loss: False)
+    with pytest.raises(TrainingError, match="every member diverged"):
+        train_ensemble(path, tmp_path / "store")
+    assert not (tmp_path / "store" / "results").exists()
+
+
+def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"])
+    store = tmp_path / "store"
+    program = "from pathlib import Path\nfrom flows.train_ensemble import train_ensemble\n"
+    program += f"train_ensemble(Path({str(path)!r}), Path({str(store)!r}))\n"
+    environment: dict[str, Any] = {**os.environ, "PREFECT_HOME": str(tmp_path / "home")}
+    for name in ("PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while not list(store.glob(f"train/*/{MANIFEST}")):
+        assert process.poll() is None, "the flow ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = built(store)
+    finished = [name for name in before if name.startswith("train/")]
+    assert 1 <= len(finished) < 3
+    train_ensemble(path, store)
+    assert rebuilt(before, store) == ["assemble", "evaluate", *["train"] * (3 - len(finished))]
+    assert not list(store.glob("*/.*"))
