@@ -21,10 +21,24 @@ from landslide.stack import Part, Stack, StackInfo
 CRS = "EPSG:32654"
 WEST, NORTH = 570_000.0, 4_740_000.0  # Hokkaido
 SCENES = [
-    {"sensor": "s2", "when": "pre", "id": "a", "date": "2018-08-20", "orbit": "R131", "cloud_cover": 12.0},
-    {"sensor": "s2", "when": "post", "id": "b", "date": "2018-09-14", "orbit": "R131", "cloud_cover": 41.0},
-    {"sensor": "s1", "when": "pre", "id": "c", "date": "2018-08-30", "orbit": "ascending 68", "cloud_cover": None},
-    {"sensor": "s1", "when": "post", "id": "d", "date": "2018-09-11", "orbit": "ascending 68", "cloud_cover": None},
+    {"sensor": "sentinel-2", "when": "pre", "id": "a", "date": "2018-08-20", "orbit": "R131", "cloud_cover": 12.0},
+    {"sensor": "sentinel-2", "when": "post", "id": "b", "date": "2018-09-14", "orbit": "R131", "cloud_cover": 41.0},
+    {
+        "sensor": "sentinel-1",
+        "when": "pre",
+        "id": "c",
+        "date": "2018-08-30",
+        "orbit": "ascending 68",
+        "cloud_cover": None,
+    },
+    {
+        "sensor": "sentinel-1",
+        "when": "post",
+        "id": "d",
+        "date": "2018-09-11",
+        "orbit": "ascending 68",
+        "cloud_cover": None,
+    },
 ]
 
 

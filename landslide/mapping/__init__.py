@@ -29,9 +29,9 @@ QUICKLOOK, REPORT, SUMMARY = "quicklook.png", "report.html", "summary.json"
 class MapOptions(BaseModel):
     """How an event is mapped.
 
-    `window` and `overlap` are pixels. `minimum_area_m2` is the minimum mapping unit: 400 m², four pixels of 10 m, the
-    least patch whose outline says more than the noise of single pixels. `threshold` is a probability; None takes the
-    ensemble's.
+    `window` and `overlap` are pixels. `minimum_area_m2` is the minimum mapping unit: 400 m², about four pixels of
+    10 m, the least patch whose outline says more than the noise of single pixels. `threshold` is a probability; None
+    takes the ensemble's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -173,7 +173,7 @@ def lines(view: Layers) -> NDArray[np.uint8]:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
     axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.add_collection(LineCollection(view.outlines, colors=OUTLINE, linewidths=1.1))
+    axes.add_collection(LineCollection(view.outlines, colors=OUTLINE, linewidths=1.4))
     canvas.draw()  # type: ignore[no-untyped-call]
     return np.array(canvas.buffer_rgba(), "uint8")  # type: ignore[no-untyped-call]
 

@@ -33,6 +33,7 @@ DPI = 150
 MAP_INCHES = 8.4
 MARGINS = (0.75, 0.55, 2.75, 0.95)  # inches: left, bottom, right (legend), top (title)
 INK, SOFT = "#1d2327", "#5b6670"
+POINTS, BOLD_LETTER = 72, 0.68  # points an inch; mean width of a bold letter in its size
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
@@ -149,8 +150,11 @@ def _true_north(grid: GeoBox) -> tuple[float, float]:
 def _title(figure: Figure, case: Case, grid: GeoBox, size: tuple[float, float]) -> None:
     left = MARGINS[0] / size[0]
     when = f"Event of {words.day(case.event_date)}" if case.event_date else "Event without a date"
-    title = (case.title or case.id).replace("$", r"\$")
-    figure.text(left, 1 - 0.38 / size[1], title, size=15, weight="bold", color=INK, va="center")
+    title = case.title or case.id
+    fitting = (size[0] - MARGINS[0] - 0.2) * POINTS / (BOLD_LETTER * len(title))
+    figure.text(
+        left, 1 - 0.38 / size[1], title, size=min(15, fitting), weight="bold", color=INK, va="center", parse_math=False
+    )
     figure.text(left, 1 - 0.7 / size[1], f"{when} · {words.place(grid)}", size=9.5, color=SOFT, va="center")
 
 
@@ -183,7 +187,7 @@ def figures(summary: MapSummary) -> list[str]:
     """The main figures as short lines."""
     if summary.nothing_observed:
         return ["Nothing was observed.", "This map says nothing", "about landslides here."]
-    lines = [f"{words.landslides(summary.landslides)}".capitalize()]
+    lines = [f"{words.landslides(summary.landslides)} mapped".capitalize()]
     if summary.landslides:
         lines += [f"{words.area(summary.area_m2['total'])} in all", f"Largest {words.area(summary.area_m2['largest'])}"]
     lines += [

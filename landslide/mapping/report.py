@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from landslide.stack import Stack
 
 LISTED = 10
-SENSORS = {"s1": "Sentinel-1 (radar)", "s2": "Sentinel-2 (optical)", "dem": "Terrain model", "file": "Files"}
+RADAR, OPTICAL = "Sentinel-1 (radar)", "Sentinel-2 (optical)"
+SENSORS = {"s1": RADAR, "s2": OPTICAL, "sentinel-1": RADAR, "sentinel-2": OPTICAL, "dem": "Terrain model"}
 WINDOWS: tuple[When, ...] = ("pre", "post")
 SIDES = {"pre": "before", "post": "after"}
 SCORES = (
