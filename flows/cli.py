@@ -80,7 +80,7 @@ def train(
         from flows.train_ensemble import train_ensemble
 
         results = train_ensemble(experiment, store)
-    _show_scores({name: folder for name, folder in results.items()}, as_json)
+    _show_scores(results, as_json)
 
 
 @app.command()

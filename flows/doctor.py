@@ -26,7 +26,7 @@ Finding = dict[str, Any]
 
 
 def examine(store: Path) -> list[Finding]:
-    """One finding a thing: what, its state (`ok`, `missing`, or `optional` where only some work needs it), and detail."""
+    """One finding a thing: what, its state (`ok`, `missing`, or `optional` where only some work needs it), detail."""
     return [
         _python(),
         *(_package(name) for name in PACKAGES),

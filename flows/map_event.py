@@ -29,7 +29,7 @@ def map_event(
     request = map_request(prepared["key"], opened.fingerprint(), case.title, options)
     future = submit(
         map_case, request, store,
-        case=prepared, ensemble=ensemble, options=options, device=choose_device("auto"),
+        case=case, stack=prepared, ensemble=ensemble, options=options, device=choose_device("auto"),
     )  # fmt: skip
     folder = path(future.result(), store)
     with published(out) as draft:

@@ -37,6 +37,12 @@ def _resolve_unless_url(text: str, info: ValidationInfo) -> str:
     return text if "://" in text else str(_resolve(Path(text), info))
 
 
+def _resolve_local(text: str, info: ValidationInfo) -> str:
+    if "://" in text:
+        raise ValueError(f"{text} is no local path; fetch it first, so that the result can name what it was made of")
+    return str(_resolve(Path(text), info))
+
+
 def _read_geojson(value: object, info: ValidationInfo) -> object:
     """An area may be a path to a GeoJSON file; a Feature or a collection of one stands for its geometry."""
     if isinstance(value, str):
@@ -209,7 +215,7 @@ SourceConfig = Annotated[StacSource | FilesSource | ArchiveSource, Field(discrim
 class Inventory(Strict):
     """Mapped landslides: polygons of any CRS. `ring` is a band in metres around each outline to ignore."""
 
-    path: Annotated[str, AfterValidator(_resolve_unless_url)]
+    path: Annotated[str, AfterValidator(_resolve_local)]
     layer: str | None = None
     date_field: str | None = None
     ring: Annotated[float, Field(ge=0, le=1000)] = 0.0

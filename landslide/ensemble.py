@@ -91,9 +91,7 @@ class Ensemble:
         except OSError as error:
             raise InputError(f"{folder} holds no ensemble (no {FILE}). Give the folder that `train` names") from error
         except ValueError as error:
-            raise InputError(
-                f"{folder / FILE} is no ensemble of this version: {error}. Train or copy it again"
-            ) from error
+            raise InputError(f"{folder / FILE} is no ensemble of this version: {error}. Train it again") from error
         if missing := [voter.file for voter in info.members if not (folder / voter.file).is_file()]:
             raise InputError(f"{folder} lacks the weights {missing}. Copy the whole folder of the ensemble")
         return cls(folder, info)

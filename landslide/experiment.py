@@ -25,13 +25,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architectures": ["Unet", "Linknet", "FPN"],
         "losses": ["bce", "dice"],
         "learning_rates": [1e-3],
-        "encoder": "resnet18",
-        "epochs": 8,
+        "encoder": "mobilenet_v2",
+        "epochs": 10,
         "min_epochs": 1,
-        "patience": 8,
+        "patience": 10,
         "plateau": 3,
-        "samples": 160,
-        "crop": 128,
+        "samples": 320,
+        "crop": 64,
         "batch": 8,
         "background": 0.2,
         "ensemble_size": 6,
@@ -161,8 +161,8 @@ def _refuse_neighbours(roles: dict[Role, list[Case]], least: float, path: Path) 
         distance = Geod(ellps="WGS84").inv(a.x, a.y, b.x, b.y)[2] / 1000
         if distance < least:
             raise InputError(
-                f"{path}: cases {case.id} ({role}) and {other_case.id} ({other_role}) are {distance:.1f} km apart, less "
-                f"than {least:g} km. Give them one role, or set `separation_km:`"
+                f"{path}: cases {case.id} ({role}) and {other_case.id} ({other_role}) are {distance:.1f} km apart, "
+                f"less than {least:g} km. Give them one role, or set `separation_km:`"
             )
 
 

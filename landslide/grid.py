@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox, Geometry, box
 from odc.geo.types import resyx_
+from rasterio.features import geometry_mask
 
 from landslide.cases import Case
 from landslide.errors import GridError
@@ -86,3 +89,12 @@ def blocks(shape: tuple[int, int], size: int) -> list[Roi]:
         for row in range(0, height, size)
         for column in range(0, width, size)
     ]
+
+
+def inside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
+    """(y, x): the pixels that a polygon area of interest touches; a bbox, or none, fills its grid."""
+    if not isinstance(case.aoi, Mapping) or geobox.crs is None:
+        return np.ones(geobox.shape, bool)
+    polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
+    mask: NDArray[np.bool_] = geometry_mask([polygon], geobox.shape, geobox.affine, all_touched=True, invert=True)
+    return mask

@@ -52,6 +52,7 @@ def run(job: Job) -> None:
         for _ in track(range(job.schedule.epochs), f"Training {job.spec.name}"):
             if not child.stdout.readline():  # fewer epochs than allowed, or the end of it
                 break
+        child.wait()  # with its standard input still open: the end of it would end the child
     if child.returncode != 0:
         words = log.read_text()[-TOLD:].strip() or "no message"
         raise TrainingError(

@@ -57,7 +57,7 @@ def cog(
     if geobox.crs is not None:
         profile |= {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
     try:
-        with quiet(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB):
+        with quiet(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB * 2**20):
             with rasterio.open(scratch, "w", **profile) as dataset:
                 for index, band in enumerate(bands, start=1):
                     dataset.set_band_description(index, band)

@@ -14,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel
-from rasterio.features import geometry_mask
 
 from landslide.bands import BANDS
 from landslide.cases import Case
 from landslide.errors import InputError, SourceError
 from landslide.features.labels import Outlines, read_inventory
-from landslide.grid import Roi, area, blocks
+from landslide.grid import Roi, blocks, inside
 from landslide.progress import track
 from landslide.raster import Reader, cog
-from landslide.sources import SEEN, Source, open_source
-from landslide.store import Artifact, Request, Store, file_digest
+from landslide.sources import SEEN, Source
+from landslide.store import Request, path_digest
 
 VERSION = 1
 BLOCK = 512
@@ -68,6 +67,10 @@ class Stack:
             raise InputError(f"{folder} holds no prepared case (no stack.json). Run `landslide prepare` first")
         return cls(folder, StackInfo.model_validate_json(path.read_text()))
 
+    def of(self, case: Case) -> "Stack":
+        """The same stack for a case that differs in title or role alone."""
+        return Stack(self.folder, self.info.model_copy(update={"case": case}))
+
     def reader(self, part: str) -> Reader:
         """The part's bands, by name."""
         return Reader(self.folder / f"{part}.stack.tif")
@@ -90,7 +93,7 @@ def prepare_request(case: Case, source: Source) -> Request:
     """What the stack of a case depends on: the case less its role, the source's content, the inventory's."""
     inputs = {"source": source.fingerprint()}
     if case.inventory is not None:
-        inputs["inventory"] = file_digest(Path(case.inventory.path))
+        inputs["inventory"] = path_digest(Path(case.inventory.path))
     parameters = case.model_dump(mode="json", exclude={"role", "title"})
     return Request(stage="prepare", version=VERSION, parameters=parameters, inputs=inputs)
 
@@ -113,12 +116,6 @@ def prepare(case: Case, source: Source, folder: Path) -> None:
         inventory=counted[0] if counted else None,
     )
     (folder / "stack.json").write_text(info.model_dump_json(indent=1))
-
-
-def obtain(case: Case, store: Store) -> Artifact:
-    """The prepared case from the store, built if it is not there."""
-    source = open_source(case)
-    return store.obtain(prepare_request(case, source), lambda folder: prepare(case, source, folder))
 
 
 def _outlines(case: Case, geobox: GeoBox) -> Outlines | None:
@@ -164,18 +161,9 @@ def _blocks(case: Case, source: Source, name: str) -> Iterator[tuple[Roi, NDArra
         block = source.read(name, roi)
         shape = (roi[0].stop - roi[0].start, roi[1].stop - roi[1].start)
         values = np.stack([block.values[band] for band in source.bands]).astype("float32")
-        values[:, _outside(case, geobox[roi])] = np.nan
+        values[:, ~inside(case, geobox[roi])] = np.nan
         unknown = np.full(shape, UNKNOWN, "uint16")
         yield roi, values, np.stack([block.seen.get(key, unknown) for key in SEEN])
-
-
-def _outside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
-    """Pixels outside a polygon area of interest; a bbox fills its grid."""
-    if not isinstance(case.aoi, Mapping) or geobox.crs is None:
-        return np.zeros(geobox.shape, bool)
-    polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
-    mask: NDArray[np.bool_] = geometry_mask([polygon], geobox.shape, geobox.affine, all_touched=True)
-    return mask
 
 
 def _refuse_blind_bands(case: Case, source: Source, parts: list[Part]) -> None:

@@ -109,6 +109,14 @@ def file_digest(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}. Check the path") from error
 
 
+def path_digest(path: Path) -> str:
+    """sha256 of a file's content, or of all files' names and contents in a folder; InputError if unreadable."""
+    if not path.is_dir():
+        return file_digest(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest([[str(file.relative_to(path)), file_digest(file)] for file in files])
+
+
 def verify(folder: Path) -> bool:
     """Whether every file that the folder's manifest lists is there, unchanged."""
     try:

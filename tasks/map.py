@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from landslide.cases import Case
 from landslide.ensemble import Ensemble
 from landslide.mapping import MapOptions, map_event
 from landslide.stack import Stack
@@ -9,10 +10,10 @@ from landslide.store import Request
 from tasks.stage import obtain, path, stage
 
 
-@stage(name="map", task_run_name="map with {ensemble.name}")
+@stage(name="map", task_run_name="map {case.id}")
 def map_case(
-    request: Request, store: Path, case: dict[str, str], ensemble: Path, options: MapOptions, device: str
+    request: Request, store: Path, case: Case, stack: dict[str, str], ensemble: Path, options: MapOptions, device: str
 ) -> dict[str, str]:
-    """The map of a prepared case."""
-    stack = Stack.open(path(case, store))
-    return obtain(request, store, lambda folder: map_event(stack, Ensemble.open(ensemble), folder, options, device))
+    """The map of a prepared case, under the title that the case has today."""
+    prepared = Stack.open(path(stack, store)).of(case)
+    return obtain(request, store, lambda folder: map_event(prepared, Ensemble.open(ensemble), folder, options, device))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rasterio.features import geometry_mask
 
-from landslide.grid import area, blocks
+from landslide.grid import blocks, inside
 from landslide.mapping import PART
 from landslide.raster import BLOCK, Reader
 from landslide.sources import SEEN
@@ -18,10 +17,6 @@ from landslide.stack import UNKNOWN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-    from odc.geo.geobox import GeoBox
-
-    from landslide.cases import Case
     from landslide.stack import Stack
 
 
@@ -56,12 +51,3 @@ def measure(stack: Stack, probability: Path) -> Coverage:
                 known[name] += int(sure.sum())
                 seen[name] += int((sure & (plane > 0)).sum())
     return Coverage(counts["inside"], counts["observed"], seen, known)
-
-
-def inside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
-    """(y, x): the pixels that a polygon area of interest touches; a bbox, or none, fills its grid."""
-    if not isinstance(case.aoi, Mapping) or geobox.crs is None:
-        return np.ones(geobox.shape, bool)
-    polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
-    mask: NDArray[np.bool_] = geometry_mask([polygon], geobox.shape, geobox.affine, all_touched=True, invert=True)
-    return mask

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from landslide.mapping import PART
-from landslide.mapping.coverage import inside
+from landslide.grid import inside
 from landslide.raster import Reader
 from landslide.sources import SEEN
 from landslide.stack import UNKNOWN

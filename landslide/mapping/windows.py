@@ -70,7 +70,7 @@ def logit_rows(
             total[part] += weight * _forward(network, read((slice(row, row + tall), slice(column, column + wide))))
             weights[part] += weight
         done = (rows[index + 1] if index + 1 < len(rows) else height) - row
-        yield slice(row, row + done), total[:done] / weights[:done]
+        yield slice(row, row + done), np.divide(total[:done], weights[:done], dtype="float32")
         total, weights = _shifted(total, done), _shifted(weights, done)
 
 
