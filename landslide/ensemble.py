@@ -97,7 +97,7 @@ class Ensemble:
         return cls(folder, info)
 
     def fingerprint(self) -> str:
-        """sha256 over all that a map takes from here: the description, the weights, the scores that its report tells."""
+        """sha256 over all that a map takes from here: description, weights, and the scores that its report tells."""
         names = [FILE, *(voter.file for voter in self.info.members)]
         scores = [SCORES] if (self.folder / SCORES).exists() else []
         return digest([file_digest(self.folder / name) for name in names + scores])

@@ -22,8 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "quick": {
         "band_sets": ["all"],
-        "architectures": ["Unet", "Linknet", "FPN"],
-        "losses": ["bce", "dice"],
+        "architectures": ["Linknet", "Unet"],
+        "losses": ["bce", "dice", "jaccard"],
         "learning_rates": [1e-3],
         "encoder": "mobilenet_v2",
         "epochs": 10,
