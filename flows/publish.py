@@ -1,11 +1,11 @@
 """Results in a folder that a person names: they appear whole, replacing what was there."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from landslide.ensemble import link
 from landslide.errors import InputError
 from landslide.store import MANIFEST, writable
 
@@ -15,7 +15,7 @@ def deliver(artifact: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for file in artifact.iterdir():
         if file.suffix == ".safetensors":
-            link(file, folder / file.name)
+            _link(file, folder / file.name)
         elif file.name != MANIFEST:
             shutil.copy2(file, folder / file.name)
 
@@ -44,3 +44,11 @@ def refuse_foreign(out: Path) -> None:
         raise InputError(f"{out} is a file. Give a folder for the map")
     if out.is_dir() and any(out.iterdir()) and not (out / "item.json").exists():
         raise InputError(f"{out} holds files that are no earlier map. Give an empty or a new folder")
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, or a copy across file systems."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

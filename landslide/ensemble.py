@@ -7,7 +7,6 @@ Nothing else is needed to map an event. The members' probabilities are averaged,
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,9 +159,9 @@ def assemble_request(info: EnsembleInfo, members: Sequence[Candidate]) -> Reques
 
 
 def assemble(info: EnsembleInfo, members: Sequence[Candidate], folder: Path) -> None:
-    """Write an ensemble's folder: the description, and the members' weights as links where the disk allows it."""
+    """Write an ensemble's folder: the description, and copies of the members' weights."""
     for voter, member in zip(info.members, members, strict=True):
-        link(member.weights, folder / voter.file)
+        shutil.copyfile(member.weights, folder / voter.file)
     (folder / FILE).write_text(info.model_dump_json(indent=1))
 
 
@@ -177,11 +176,3 @@ def voters(members: Sequence[Candidate]) -> list[Voter]:
         )
         for place, member in enumerate(members, 1)
     ]
-
-
-def link(source: Path, target: Path) -> None:
-    """A hard link, or a copy across file systems."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

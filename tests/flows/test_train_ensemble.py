@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from flows.evaluate_ensemble import evaluate_ensemble
 from flows.train_ensemble import train_ensemble
 from landslide.cases import load_case
-from landslide.ensemble import Ensemble
+from landslide.ensemble import Candidate, Ensemble
 from landslide.errors import BandError, TrainingError
 from landslide.store import MANIFEST, verify
+from landslide.training import candidate
 from tests.archives import toy_experiment
 
 
@@ -30,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def built(store: Path) -> dict[str, int]:
     """When each artifact was built, by stage and key."""
-    return {str(path.parent.relative_to(store)): path.stat().st_mtime_ns for path in store.glob(f"*/*/{MANIFEST}")}
+    return {str(path.parent.relative_to(store)): path.stat().st_mtime_ns for path in store.glob(f"*/[!.]*/{MANIFEST}")}
 
 
 def rebuilt(before: dict[str, int], store: Path) -> list[str]:
@@ -62,17 +64,17 @@ def test_a_second_run_builds_nothing(trained: Path) -> None:
 def test_damage_rebuilds_that_stage_and_nothing_else(trained: Path, stage: str, damage: str) -> None:
     store = trained / "store"
     before = built(store)
-    victim = max((store / stage).glob("*/*[!n]"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    files = [path for path in (store / stage).rglob("*") if path.is_file() and path.name != MANIFEST]
+    victim = max(files, key=lambda path: path.stat().st_size)
     if damage == "remove":
         victim.unlink()
     else:
         content = bytearray(victim.read_bytes())
         content[len(content) // 2] ^= 1
-        victim.unlink()  # weights are shared by hard links: damage one name only
         victim.write_bytes(bytes(content))
     train_ensemble(trained / "experiment.yaml", store)
     assert rebuilt(before, store) == [stage]
-    assert all(verify(path.parent) for path in store.glob(f"*/*/{MANIFEST}"))
+    assert all(verify(path.parent) for path in store.glob(f"*/[!.]*/{MANIFEST}"))
 
 
 def test_a_changed_learning_rate_trains_only_the_new_members(trained: Path) -> None:
@@ -102,7 +104,11 @@ def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:
 
 def test_when_every_member_diverges_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = toy_experiment(tmp_path, losses=["bce"])
-    monkeypatch.setattr("landslide.training.math.isfinite", lambda loss: False)
+
+    def diverged(key: str, folder: Path) -> Candidate:
+        return replace(candidate(key, folder), validation_f1=None)
+
+    monkeypatch.setattr("flows.train_ensemble.candidate", diverged)
     with pytest.raises(TrainingError, match="every member diverged"):
         train_ensemble(path, tmp_path / "store")
     assert not (tmp_path / "store" / "results").exists()
@@ -120,7 +126,7 @@ def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env=environment, start_new_session=True, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 240
-    while not list(store.glob(f"train/*/{MANIFEST}")):
+    while not list(store.glob(f"train/[!.]*/{MANIFEST}")):
         assert process.poll() is None, "the flow ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.1)

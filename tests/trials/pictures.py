@@ -1,0 +1,103 @@
+"""Pictures of the trials: the map beside what the eye sees."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from landslide.cases import Case
+from landslide.raster import Reader
+
+COLOURS = ("B4", "B3", "B2")
+LINE, TRUTH = "#00e5ff", "#111111"
+DETAIL = (141.925, 42.722, 141.965, 42.747)  # west, south, east, north: hills south of the Atsuma river
+Extent = tuple[float, float, float, float]
+
+
+def beside(result: Path, data: Path, folder: Path) -> None:
+    """`overview.png` and `detail.png`: images before and after, and the map's outlines over the image after.
+
+    `data` holds the folders `pre-event` and `post-event`; `result` is a finished map.
+    """
+    (before, extent), (after, _) = (_photograph(data / f"{when}-event") for when in ("pre", "post"))
+    outlines = gpd.read_file(result / "landslides.gpkg").to_crs("EPSG:4326")
+    west, south, east, north = extent
+    figure = _figure(11, 13.2)
+    top, bottom = figure.subplots(2, 1)
+    _show(top, after, extent, "After the event")
+    mapped = after.copy()
+    mapped[np.isnan(before).any(-1)] *= 0.35
+    _show(bottom, mapped, extent, "Mapped (outlines); dark: not observed, no image before")
+    outlines.boundary.plot(ax=bottom, color=LINE, linewidth=0.5)
+    for axes in (top, bottom):
+        axes.set(xlim=(west, east), ylim=(south, north))
+    _save(figure, folder / "overview.png", 70)
+
+    figure = _figure(15, 5.6)
+    for axes, picture, title in zip(
+        figure.subplots(1, 3), (before, after, after), ("Before", "After", "After, mapped"), strict=True
+    ):
+        _show(axes, picture, extent, title)
+        axes.set(xlim=DETAIL[::2], ylim=DETAIL[1::2])
+    outlines.boundary.plot(ax=figure.axes[-1], color=LINE, linewidth=0.9)
+    figure.axes[-1].set(xlim=DETAIL[::2], ylim=DETAIL[1::2])
+    _save(figure, folder / "detail.png", 70)
+
+
+def changes(case: Case, maps: dict[str, Path], stack: Path, folder: Path) -> None:
+    """`kaikoura.png`: the changes that went in, the inventory, and the probability by each band set."""
+    names = {"dndvi_median": "Change of NDVI", "rg_change": "Change of red over green"}
+    panels: list[tuple[str, NDArray[np.float32], str, float]] = []
+    with Reader(stack / "scene.stack.tif") as reader:
+        box, crs = reader.geobox.boundingbox, str(reader.geobox.crs)
+        panels += [(title, reader.read([name])[0], "RdBu", 0.6) for name, title in names.items()]
+    for band_set, result in maps.items():
+        with Reader(result / "probability.tif") as reader:
+            panels.append((f"Probability, band set {band_set}", reader.read(["probability"])[0], "inferno_r", 1.0))
+    truth = gpd.read_file(case.inventory.path if case.inventory else "").to_crs(crs)
+    figure = _figure(13, 13)
+    for axes, (title, values, colours, limit) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+        low = 0.0 if colours == "inferno_r" else -limit
+        axes.imshow(values, cmap=colours, vmin=low, vmax=limit, extent=(box.left, box.right, box.bottom, box.top))
+        truth.boundary.plot(ax=axes, color=TRUTH, linewidth=1.2)
+        axes.set(title=title, xticks=[], yticks=[])
+    _save(figure, folder / "kaikoura.png", 60)
+
+
+def _photograph(folder: Path) -> tuple[NDArray[np.float32], Extent]:
+    """(y, x, 3) red, green, blue stretched to 0-1, NaN where there is no image, and west, south, east, north."""
+    planes = []
+    for colour in COLOURS:
+        with rasterio.open(folder / f"download.{colour}.tif") as raster:
+            plane = raster.read(1).astype("float32")
+            bounds: Extent = tuple(raster.bounds)
+        planes.append(np.where(plane > 0, plane, np.nan))
+    picture = np.stack(planes, axis=-1)
+    low, high = np.nanpercentile(picture, (2, 99), axis=(0, 1))
+    return np.clip((picture - low) / (high - low), 0, 1), bounds
+
+
+def _show(axes: Axes, picture: NDArray[np.float32], bounds: Extent, title: str) -> None:
+    west, south, east, north = bounds
+    axes.imshow(np.nan_to_num(picture), extent=(west, east, south, north))
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path, dpi: int) -> None:
+    """As PNG of at most 128 colours, so that it stays small."""
+    figure.savefig(path, dpi=dpi)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(128).save(path, optimize=True)
