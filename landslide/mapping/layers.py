@@ -14,8 +14,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from landslide.mapping import PART
 from landslide.grid import inside
+from landslide.mapping import PART
 from landslide.raster import Reader
 from landslide.sources import SEEN
 from landslide.stack import UNKNOWN
