@@ -37,7 +37,7 @@ def test_the_defaults_are_the_published_protocol(tmp_path: Path) -> None:
 
 def test_a_preset_gives_defaults_that_the_file_overrides(tmp_path: Path) -> None:
     experiment, _ = load_experiment(world(tmp_path, preset="quick", epochs=3))
-    assert experiment.crop == 128
+    assert experiment.crop == 64
     assert experiment.epochs == 3
 
 

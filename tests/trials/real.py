@@ -1,7 +1,7 @@
+# ruff: noqa: E501
 """Trials on real scenes, through the flows a user runs: `python -m tests.trials.real --data FOLDER [--only TRIAL]`.
 
 Landslide4Sense chips train and validate an ensemble; ensembles of simulated events map Hokkaido 2018 and are scored on
-# ruff: noqa: E501
 Kaikōura 2016. What came out, and what is wrong with it, stands in docs/real-data.md. Every stage that is done already is
 taken from the store.
 """
