@@ -15,7 +15,7 @@ from tasks.evaluate import evaluate_members
 from tasks.stage import path, submit
 
 
-@flow(name="evaluate-ensemble")
+@flow(name="evaluate-ensemble", flow_run_name="evaluate {ensemble}")
 def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
     """Scores of the ensemble at every size; the folder with `metrics.json`, `curve.csv` and the figures."""
     opened = Ensemble.open(ensemble)

@@ -1,21 +1,25 @@
 """The map of an event by a trained ensemble; an inventory is not needed."""
 
 import base64
+from io import BytesIO
 from pathlib import Path
-from typing import Any
 
+from PIL import Image
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.prepare_cases import prepare_cases
-from flows.publish import deliver, published
+from flows.publish import deliver, published, refuse_foreign
 from landslide.cases import Case
 from landslide.ensemble import Ensemble
 from landslide.mapping import SUMMARY, MapOptions, MapSummary, map_request
+from landslide.mapping.words import area, landslides, percent
 from landslide.stack import Stack
 from landslide.training import choose_device
 from tasks.map import map_case
 from tasks.stage import path, submit
+
+THUMBNAIL = 1000  # pixels
 
 
 @flow(name="map-event", flow_run_name="map {case.id}")
@@ -23,6 +27,7 @@ def map_event(
     case: Case, ensemble: Path, out: Path, store: Path = Path("store"), options: MapOptions = MapOptions()
 ) -> Path:
     """Map an event into the folder `out`: probability.tif, landslides.gpkg, item.json, quicklook.png, report.html."""
+    refuse_foreign(out)
     opened = Ensemble.open(ensemble)
     prepared = prepare_cases([case], store)[case.id]
     opened.check_bands(Stack.open(path(prepared, store)).info.bands, f"case {case.id}")
@@ -39,15 +44,46 @@ def map_event(
 
 
 def _show(case: Case, summary: MapSummary, picture: Path, out: Path) -> None:
-    """The map's figures and picture in Prefect's UI."""
-    rows = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in summary.model_dump(mode="json").items()]
-    image = base64.b64encode(picture.read_bytes()).decode()
+    """The map's picture and figures in Prefect's UI."""
+    first, *rows = [f"| {name} | {value} |" for name, value in _figures(summary).items()]
     markdown = "\n".join([
-        f"## {case.title or case.id}", "", "| | |", "|---|---|", *rows, "", f"Files: `{out}`", "",
-        f"![map](data:image/png;base64,{image})",
+        f"## {case.title or case.id}", "", f"![Map of {case.id}]({_thumbnail(picture)})", "",
+        first, "|---|---|", *rows, f"| Files | `{out}` |",
     ])  # fmt: skip
-    create_markdown_artifact(key=f"map-{case.id}", markdown=markdown, description="Landslide map")
+    create_markdown_artifact(key=f"map-{case.id}", markdown=markdown, description=_sentence(summary))
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _sentence(summary: MapSummary) -> str:
+    if summary.nothing_observed:
+        return "Nothing observed: the map is blank"
+    return f"{landslides(summary.landslides)}, {percent(summary.share_observed)} of the area observed"
+
+
+def _figures(summary: MapSummary) -> dict[str, str]:
+    sizes = summary.area_m2
+    largest = f"{area(sizes['total'])}, the largest {area(sizes['largest'])}" if summary.landslides else "none"
+    seen = {_sensor(name): percent(share) for name, share in summary.seen.items()}
+    return {
+        "Landslides": f"{summary.landslides:,}",
+        "Their area": largest,
+        "Observed": f"{percent(summary.share_observed)} of the area of interest, {area(summary.observed_m2)}",
+        **seen,
+        "Ensemble": f"{summary.ensemble}, {summary.members} members",
+        "Threshold": f"probability over {summary.threshold:g}, patches of at least {area(summary.minimum_area_m2)}",
+    }
+
+
+def _sensor(name: str) -> str:
+    """`s1_pre` in words."""
+    sensor, _, when = name.partition("_")
+    return f"Seen by {sensor.upper()} {'before' if when == 'pre' else 'after'}"
+
+
+def _thumbnail(picture: Path) -> str:
+    """The picture as a data URI of about 100 kB: Prefect's database keeps every artifact."""
+    buffer = BytesIO()
+    with Image.open(picture) as image:
+        small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    small.save(buffer, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

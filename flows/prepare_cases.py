@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from landslide.cases import Case
@@ -23,7 +24,13 @@ def open_case(case: Case) -> Request:
     return prepare_request(case, open_source(case))
 
 
-@flow(name="prepare-cases", task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+def _run_name() -> str:
+    """`prepare juniper-range`, `prepare 6 cases`."""
+    cases: list[Case] = flow_run.parameters["cases"]
+    return f"prepare {cases[0].id}" if len(cases) == 1 else f"prepare {len(cases)} cases"
+
+
+@flow(name="prepare-cases", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
 def prepare_cases(cases: list[Case], store: Path) -> References:
     """Prepare every case; the reference of each by its id."""
     requests = [open_case.submit(case) for case in cases]

@@ -32,7 +32,7 @@ from tasks.tile import tile_cases
 from tasks.train import train_member
 
 
-@flow(name="train-ensemble")
+@flow(name="train-ensemble", flow_run_name="train {experiment}")
 def train_ensemble(experiment: Path, store: Path) -> dict[str, Path]:
     """Train an experiment's grid; the folder of results of each band set."""
     settings, roles = load_experiment(experiment)
@@ -65,7 +65,9 @@ def train_band_set(
     """The grid of one band set, its ensemble, and its scores where the experiment has test cases."""
     references = _members(settings, band_set, tiles, store)
     ranked = rank([candidate(reference["key"], path(reference, store)) for reference in references])
-    create_table_artifact(key=f"members-{band_set}", table=_table(ranked), description="Members, ranked on validation")
+    create_table_artifact(
+        key=f"members-{settings.id}-{band_set}", table=_table(ranked), description="Members, ranked on validation"
+    )
     normalisation = Tiles(path(tiles, store)).normalisation(settings.band_sets[band_set])
     chosen = ranked[: settings.ensemble_size]
     info = EnsembleInfo(
@@ -89,7 +91,7 @@ def train_band_set(
     folder = store / "results" / settings.id / band_set
     _publish(folder, path(ensemble, store), path(scores, store) if scores else None)
     if scores:
-        _report(folder, band_set)
+        _report(folder, info.name)
     return folder
 
 
@@ -167,18 +169,19 @@ def _table(ranked: list[Candidate]) -> list[dict[str, Any]]:
     ]
 
 
-def _report(folder: Path, band_set: str) -> None:
+def _report(folder: Path, name: str) -> None:
     metrics = json.loads((folder / METRICS).read_text())
     lines = [
-        f"## {band_set}: ensemble of {metrics['size']} on the test cases",
+        f"## {name}: ensemble of {metrics['size']} on the test cases",
         "",
         "| case | F1 | precision | recall |",
     ]
     lines += ["|---|---|---|---|"]
-    for name, row in {"pooled": metrics["pooled"], **metrics["cases"]}.items():
-        lines.append(f"| {name} | {_number(row['f1'])} | {_number(row['precision'])} | {_number(row['recall'])} |")
+    for case, row in {"pooled": metrics["pooled"], **metrics["cases"]}.items():
+        lines.append(f"| {case} | {_number(row['f1'])} | {_number(row['precision'])} | {_number(row['recall'])} |")
     lines += ["", f"Median member: F1 {_number(metrics['median_member_f1'])}.", f"Files: `{folder}`"]
-    create_markdown_artifact(key=f"scores-{band_set}", markdown="\n".join(lines), description="Scores on test cases")
+    f1 = f"F1 {_number(metrics['pooled']['f1'])} on test cases"
+    create_markdown_artifact(key=f"scores-{name}", markdown="\n".join(lines), description=f1)
 
 
 def _number(value: float | None) -> str:

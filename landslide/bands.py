@@ -73,7 +73,8 @@ BAND_SETS: dict[str, tuple[str, ...]] = {
     "s2": _S2,
     "s1s2": _S1 + _S2,
     "all": _S1 + _TERRAIN + _S2,
-    "visible": ("dgrvi", "blue_post", "green_post", "red_post", "slope", "northness", "eastness"),
+    # Changes alone: reflectance as such differs between levels of processing by more than between forest and debris.
+    "visible": ("dgrvi", "rg_change", "brightness_change", "slope", "northness", "eastness"),
     "dndvi": ("dndvi_median",),
     "landslide4sense": tuple(band.name for band in _landslide4sense()),
 }

@@ -16,7 +16,7 @@ from landslide.raster import Reader
 
 COLOURS = ("B4", "B3", "B2")
 LINE, TRUTH = "#00e5ff", "#111111"
-DETAIL = (141.925, 42.722, 141.965, 42.747)  # west, south, east, north: hills south of the Atsuma river
+DETAIL = (141.915, 42.712, 141.950, 42.735)  # west, south, east, north: hills south of the Atsuma river
 Extent = tuple[float, float, float, float]
 
 
@@ -28,13 +28,13 @@ def beside(result: Path, data: Path, folder: Path) -> None:
     (before, extent), (after, _) = (_photograph(data / f"{when}-event") for when in ("pre", "post"))
     outlines = gpd.read_file(result / "landslides.gpkg").to_crs("EPSG:4326")
     west, south, east, north = extent
-    figure = _figure(11, 13.2)
+    figure = _figure(8, 13.6)
     top, bottom = figure.subplots(2, 1)
     _show(top, after, extent, "After the event")
     mapped = after.copy()
     mapped[np.isnan(before).any(-1)] *= 0.35
     _show(bottom, mapped, extent, "Mapped (outlines); dark: not observed, no image before")
-    outlines.boundary.plot(ax=bottom, color=LINE, linewidth=0.5)
+    _outline(bottom, outlines, LINE, 0.5)
     for axes in (top, bottom):
         axes.set(xlim=(west, east), ylim=(south, north))
     _save(figure, folder / "overview.png", 70)
@@ -45,7 +45,7 @@ def beside(result: Path, data: Path, folder: Path) -> None:
     ):
         _show(axes, picture, extent, title)
         axes.set(xlim=DETAIL[::2], ylim=DETAIL[1::2])
-    outlines.boundary.plot(ax=figure.axes[-1], color=LINE, linewidth=0.9)
+    _outline(figure.axes[-1], outlines, LINE, 0.9)
     figure.axes[-1].set(xlim=DETAIL[::2], ylim=DETAIL[1::2])
     _save(figure, folder / "detail.png", 70)
 
@@ -65,7 +65,7 @@ def changes(case: Case, maps: dict[str, Path], stack: Path, folder: Path) -> Non
     for axes, (title, values, colours, limit) in zip(figure.subplots(2, 2).flat, panels, strict=True):
         low = 0.0 if colours == "inferno_r" else -limit
         axes.imshow(values, cmap=colours, vmin=low, vmax=limit, extent=(box.left, box.right, box.bottom, box.top))
-        truth.boundary.plot(ax=axes, color=TRUTH, linewidth=1.2)
+        _outline(axes, truth, TRUTH, 1.2)
         axes.set(title=title, xticks=[], yticks=[])
     _save(figure, folder / "kaikoura.png", 60)
 
@@ -90,6 +90,11 @@ def _show(axes: Axes, picture: NDArray[np.float32], bounds: Extent, title: str) 
     axes.set_aspect(1 / np.cos(np.radians((south + north) / 2)))
 
 
+def _outline(axes: Axes, outlines: gpd.GeoDataFrame, colour: str, width: float) -> None:
+    outlines.boundary.plot(ax=axes, color=colour, linewidth=width)
+    axes.set(xlabel="", ylabel="")
+
+
 def _figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -97,7 +102,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path, dpi: int) -> None:
-    """As PNG of at most 128 colours, so that it stays small."""
-    figure.savefig(path, dpi=dpi)
+    """As PNG of at most 96 colours, so that it stays small."""
+    figure.savefig(path, dpi=dpi, bbox_inches="tight")
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(128).save(path, optimize=True)
+        picture.convert("RGB").quantize(96).save(path, optimize=True)

@@ -1,8 +1,7 @@
-# ruff: noqa: E501
 """Trials on real scenes, through the flows a user runs: `python -m tests.trials.real --data FOLDER [--only TRIAL]`.
 
 Landslide4Sense chips train and validate an ensemble; ensembles of simulated events map Hokkaido 2018 and are scored on
-Kaikōura 2016. What came out, and what is wrong with it, stands in docs/real-data.md. Every stage that is done already is
+Kaikōura 2016. What came out, and what is wrong with it, stands in docs/real-data.md. Stages that are done already are
 taken from the store.
 """
 
@@ -21,7 +20,7 @@ from landslide.errors import InputError
 
 WORLD = {"events": 6, "size": 320, "seed": 7}
 CHIPS = {"train": ["1", "2", "3", "16", "27", "28", "38"], "validation": ["40", "41", "45", "72"]}
-ALL_CHANGES = ["rg_change", "brightness_change", "dndvi_median"]
+COLOUR = ["rg_change", "brightness_change"]
 
 
 class Trial(StrEnum):
@@ -62,10 +61,10 @@ def landslide4sense(data: Path, out: Path) -> None:
     folder, store = out / "landslide4sense", out / "store"
     cases = {role: _write(folder / f"{role}.yaml", _chips(data, role)) for role in CHIPS}
     experiment = _write(folder / "experiment.yaml", {
-        "id": "landslide4sense", "title": "Landslide4Sense, nine architectures", "cases": ["train.yaml", "validation.yaml"],
-        "band_sets": ["landslide4sense"], "losses": ["dice"], "learning_rates": [0.001],
-        "epochs": 8, "min_epochs": 8, "patience": 8, "plateau": 8, "samples": 200, "crop": 128, "batch": 4,
-        "background": 0.1, "ensemble_size": 9,
+        "id": "landslide4sense", "title": "Landslide4Sense, nine architectures",
+        "cases": ["train.yaml", "validation.yaml"], "band_sets": ["landslide4sense"], "losses": ["dice"],
+        "learning_rates": [0.001], "epochs": 8, "min_epochs": 8, "patience": 8, "plateau": 8, "samples": 200,
+        "crop": 128, "batch": 4, "background": 0.1, "ensemble_size": 9,
     })  # fmt: skip
     ensemble = train_ensemble(experiment, store)["landslide4sense"] / "ensemble"
     metrics = _metrics(evaluate_ensemble(ensemble, [load_case(cases["validation"])], store))
@@ -87,27 +86,30 @@ def hokkaido(data: Path, out: Path) -> None:
 
     case = load_case(_write(out / "hokkaido-2018" / "case.yaml", _hokkaido(data)))
     result = map_event(case, _simulated(out)["visible"] / "ensemble", out / "hokkaido-2018" / "map", out / "store")
-    beside(result, data / "post-event", out / "hokkaido-2018")
+    beside(result, data, out / "hokkaido-2018")
     show(json.loads((result / "summary.json").read_text()), False, case.title)
 
 
 def kaikoura(data: Path, out: Path) -> None:
-    """The ready-made changes of the 2016 event against its few outlines: NDVI alone, and beside it all changes."""
+    """The ready-made changes of the 2016 event against its few outlines: NDVI alone, and beside it the colours."""
     from flows.evaluate_ensemble import evaluate_ensemble
     from flows.map_event import map_event
+    from flows.prepare_cases import prepare_cases
     from landslide.cases import load_case
+    from tasks.stage import path
     from tests.trials.pictures import changes
 
     case = load_case(_write(out / "kaikoura-2016" / "case.yaml", _kaikoura(data)))
-    results, store, rows, maps = _simulated(out), out / "store", [], {}
-    for band_set in ("dndvi", "change"):
+    results, store = _simulated(out), out / "store"
+    rows, maps = [], {}
+    for band_set in ("dndvi", "colour"):
         ensemble = results[band_set] / "ensemble"
         metrics = _metrics(evaluate_ensemble(ensemble, [case], store))
         maps[band_set] = map_event(case, ensemble, out / "kaikoura-2016" / f"map-{band_set}", store)
         rows.append(_row(band_set, metrics["pooled"]) | {"members": metrics["size"]})
     best = metrics["baseline_dndvi"]
     rows.append(_row(f"dNDVI below {best['threshold']:.2f}", best["pooled"]) | {"members": None})
-    changes(case, maps, out / "kaikoura-2016")
+    changes(case, maps, path(prepare_cases([case], store)[case.id], store), out / "kaikoura-2016")
     show_rows(rows, f"{case.title}: scores against an incomplete inventory")
 
 
@@ -118,7 +120,7 @@ def _simulated(out: Path) -> dict[str, Path]:
     from landslide.simulate import simulate_world
 
     world = simulate_world(out / "world", **WORLD)
-    sets = {name: list(BAND_SETS[name]) for name in ("visible", "dndvi")} | {"change": ALL_CHANGES}
+    sets = {name: list(BAND_SETS[name]) for name in ("visible", "dndvi")} | {"colour": COLOUR}
     experiment = {
         "id": "simulated", "title": "Simulated events, for real scenes", "preset": "quick",
         "cases": [str(case) for case in world.cases], "band_sets": sets,
