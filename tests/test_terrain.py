@@ -7,7 +7,7 @@ import pytest
 import rasterio
 import rioxarray
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -171,6 +171,7 @@ def hokkaido(real_data: Path) -> tuple[xr.DataArray, GeoBox, dict[str, NDArray[n
 
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 880), st.integers(0, 1040))
+@example(0, 1)  # beside the DEM's edge
 def test_blocks_agree_with_the_whole_of_a_real_dem(
     hokkaido: tuple[xr.DataArray, GeoBox, dict[str, NDArray[np.float32]]], row: int, column: int
 ) -> None:

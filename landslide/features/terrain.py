@@ -64,8 +64,7 @@ def terrain_on(dem: xr.DataArray, geobox: GeoBox) -> Planes:
     source = GeoBox((dem.sizes[dem.rio.y_dim], dem.sizes[dem.rio.x_dim]), dem.rio.transform(), dem.rio.crs.to_wkt())
     elevation = _warped(_bare(dem)[None], source, lattice, Resampling.cubic, min(1.0, own / step))[0]
     bands = terrain_bands(elevation, step)
-    planes = _warped(np.stack(list(bands.values())), lattice, geobox, Resampling.bilinear, 1.0)
-    return dict(zip(bands, planes, strict=True))
+    return {name: _bilinear(values, lattice, geobox) for name, values in bands.items()}
 
 
 def _resolution(dem: xr.DataArray) -> float:
@@ -103,6 +102,26 @@ def _warped(
         ) as virtual:  # fmt: skip
             warped: NDArray[np.float32] = virtual.read()
     return warped
+
+
+def _bilinear(values: NDArray[np.float32], lattice: GeoBox, target: GeoBox) -> NDArray[np.float32]:
+    """Values (y, x) of a lattice on a finer grid inside it, of the same CRS; NaN where any cell with a weight is NaN.
+
+    GDAL's own gives a pixel in the middle of a cell beside unknown ones a value or none, as rounding has it.
+    """
+    across = (target.coordinates["x"].values - lattice.affine.c) / lattice.affine.a - 0.5
+    down = (target.coordinates["y"].values - lattice.affine.f) / lattice.affine.e - 0.5
+    return _between(_between(values, down).T, across).T.astype("float32")
+
+
+def _between(values: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows at fractional positions; a whole position is its row, whatever the next one holds."""
+    positions = positions.round(6)
+    first = np.floor(positions).astype(int)
+    share = (positions - first).astype("float32")[:, None]
+    low, high = values[first], values[np.minimum(first + 1, len(values) - 1)]
+    mixed: NDArray[np.float32] = np.where(share == 0, low, low + (high - low) * share)
+    return mixed
 
 
 def _neighbours(z: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -37,7 +37,7 @@ def beside(result: Path, data: Path, folder: Path) -> None:
     _outline(bottom, outlines, LINE, 0.5)
     for axes in (top, bottom):
         axes.set(xlim=(west, east), ylim=(south, north))
-    _save(figure, folder / "overview.png", 70)
+    _save(figure, folder / "overview.png", 64)
 
     figure = _figure(15, 5.6)
     for axes, picture, title in zip(

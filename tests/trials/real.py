@@ -149,7 +149,9 @@ def _hokkaido(data: Path) -> dict[str, Any]:
     return {
         "id": "hokkaido-2018",
         "title": "Hokkaido Eastern Iburi earthquake, Atsuma",
-        "event_date": "2018-09-06",
+        "event_date": "2018-09-06",  # the days of the images were not recorded: a year each side
+        "pre": {"days": 365},
+        "post": {"days": 365},
         "aoi": _extent(data / "post-event" / "download.B4.tif"),
         "source": {
             "kind": "files",
