@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from rich.table import Table
 from landslide.errors import InputError, LandslideError
 from landslide.progress import reporting
 
-FAILURE, UNUSABLE = 1, 2
+FAILURE, UNUSABLE, INTERRUPTED = 1, 2, 130
 ENVIRONMENT = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -38,12 +39,28 @@ def running(verbose: bool) -> Iterator[None]:
     if not verbose:
         warnings.simplefilter("ignore")
     try:
-        with _progress() as progress, reporting(_reporter(progress)):
+        with _interruptible(), _progress() as progress, reporting(_reporter(progress)):
             yield
     except InputError as error:
         fail(error, UNUSABLE)
     except LandslideError as error:
         fail(error, FAILURE)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the run at once: Prefect would wait for members in training, and nothing half-written can stay."""
+
+    def stop(*_: object) -> None:
+        console.show_cursor(True)
+        console.print("\nStopped. What was finished is kept: the same command goes on from there.")
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fail(error: Exception, code: int) -> None:

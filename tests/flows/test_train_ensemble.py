@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,22 +115,46 @@ def test_when_every_member_diverges_it_is_said(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "store" / "results").exists()
 
 
+def started(experiment: Path, store: Path) -> subprocess.Popen[bytes]:
+    """`landslide train` in a process group and a Prefect home of its own."""
+    environment: dict[str, Any] = {**os.environ, "PREFECT_HOME": str(store.parent / "home")}
+    for name in ("PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"):
+        environment.pop(name, None)
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli import main; main()",
+        "train",
+        str(experiment),
+        "--store",
+        str(store),
+    ]
+    return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def wait_for(process: subprocess.Popen[bytes], sight: Callable[[], object]) -> None:
+    """Until something is to be seen; the run must still be going then."""
+    deadline = time.monotonic() + 240
+    while not sight():
+        assert process.poll() is None, "the flow ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    process = started(toy_experiment(tmp_path, epochs=50, samples=320), store)
+    wait_for(process, lambda: list(store.glob("train/.*/training.log")))
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(10) == 130
+    assert not list(store.glob(f"train/[!.]*/{MANIFEST}"))
+
+
 def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
     path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"])
     store = tmp_path / "store"
-    program = "from pathlib import Path\nfrom flows.train_ensemble import train_ensemble\n"
-    program += f"train_ensemble(Path({str(path)!r}), Path({str(store)!r}))\n"
-    environment: dict[str, Any] = {**os.environ, "PREFECT_HOME": str(tmp_path / "home")}
-    for name in ("PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"):
-        environment.pop(name, None)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, start_new_session=True, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 240
-    while not list(store.glob(f"train/[!.]*/{MANIFEST}")):
-        assert process.poll() is None, "the flow ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    process = started(path, store)
+    wait_for(process, lambda: list(store.glob(f"train/[!.]*/{MANIFEST}")))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     before = built(store)
