@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import geopandas as gpd
     from odc.geo.geobox import GeoBox
 
-    from landslide.cases import Case
     from landslide.ensemble import Ensemble
     from landslide.mapping import MapSummary
     from landslide.mapping.layers import Layers
@@ -58,12 +57,12 @@ def write(
         summary=summary,
         case=stack.info.case,
         where=_where(view.grid, stack),
-        when=_when(stack.info.case),
+        when=_when(stack),
         verdict=words.landslides(summary.landslides),
         pictures=_pictures(view),
         ramp=_ramp(),
         most_seen=pictured.most_seen(view),
-        seen=[_seen(name, summary.seen[name]) for name in SEEN],
+        seen=_seen(stack, summary),
         scenes=_scenes(stack.info.scenes),
         histogram=histogram(found["area_m2"].to_numpy()),
         largest=_largest(found),
@@ -91,9 +90,15 @@ def _where(grid: GeoBox, stack: Stack) -> dict[str, Any]:
     }
 
 
-def _when(case: Case) -> dict[str, str]:
+def _when(stack: Stack) -> dict[str, str]:
+    """The event's day and the windows looked at; scenes without a date are not given the window's."""
+    case = stack.info.case
     event = words.day(case.event_date) if case.event_date else "not recorded"
-    return {"event": event} | {when: words.window(case, when) for when in WINDOWS}
+    dates = {when: [scene["date"] for scene in stack.info.scenes if scene["when"] == when] for when in WINDOWS}
+    undated = {when for when, days in dates.items() if days and not any(days)}
+    return {"event": event} | {
+        when: "images without a recorded date" if when in undated else words.window(case, when) for when in WINDOWS
+    }
 
 
 def _pictures(view: Layers) -> dict[str, Any]:
@@ -114,9 +119,15 @@ def _ramp() -> list[str]:
     return [to_hex(colour / 255) for colour in pictured.over(np.full_like(above, 225), above)[0, :, :3]]
 
 
-def _seen(name: str, share: float | None) -> dict[str, Any]:
-    sensor, when = name.split("_")
-    return {"sensor": SENSORS[sensor], "when": f"{SIDES[when]} the event", "share": share}
+def _seen(stack: Stack, summary: MapSummary) -> list[dict[str, Any]]:
+    """The share seen per sensor and window, of the sensors that the case has."""
+    used = {scene["sensor"] for scene in stack.info.scenes}
+    rows = []
+    for name in SEEN:
+        sensor, when = name.split("_")
+        if sensor in used or summary.seen[name] is not None:
+            rows.append({"sensor": SENSORS[sensor], "when": f"{SIDES[when]} the event", "share": summary.seen[name]})
+    return rows
 
 
 def _scenes(scenes: list[dict[str, Any]]) -> list[dict[str, Any]]:
