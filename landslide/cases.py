@@ -26,7 +26,8 @@ from landslide.errors import InputError
 
 Role = Literal["train", "validation", "test", "map"]
 When = Literal["pre", "post"]
-Day = date  # a field may be called `date`
+# A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format binds nobody.
+Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"})]
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -78,8 +79,8 @@ class Window(Strict):
     """Days counted from the event's day, which belongs to no window; or a start and an end, both included."""
 
     days: Annotated[int, Field(gt=0, le=730)] | None = None
-    start: date | None = None
-    end: date | None = None
+    start: Day | None = None
+    end: Day | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -230,7 +231,7 @@ class Case(Strict):
 
     id: Identifier
     title: str = ""
-    event_date: date | None = None
+    event_date: Day | None = None
     aoi: Area | None = None
     pre: Window = Window(days=60)
     post: Window = Window(days=60)
