@@ -78,10 +78,12 @@ def _progress() -> Progress:
 def _reporter(progress: Progress) -> Any:
     def report(items: Sequence[object], description: str) -> Iterable[object]:
         bar = progress.add_task(description, total=len(items))
-        for item in items:
-            yield item
-            progress.advance(bar)
-        progress.remove_task(bar) if len(items) == 1 else progress.stop_task(bar)
+        try:
+            for item in items:
+                yield item
+                progress.advance(bar)
+        finally:  # a walk may end early, and a grid has more bars than a screen has lines
+            progress.remove_task(bar)
 
     return report
 

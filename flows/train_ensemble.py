@@ -14,19 +14,19 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.evaluate_ensemble import score
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
 from landslide.cases import Case
 from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
 from landslide.errors import LandslideError, TrainingError
-from landslide.evaluation.results import METRICS, evaluate_request
+from landslide.evaluation.results import METRICS
 from landslide.experiment import Experiment, load_experiment
 from landslide.models import MemberSpec, grid
-from landslide.store import Request
+from landslide.progress import track
 from landslide.tiles import Tiles, tile_request
 from landslide.training import Schedule, candidate, choose_device, train_request
 from tasks.assemble import assemble_ensemble
-from tasks.evaluate import evaluate_members
 from tasks.stage import path, submit
 from tasks.tile import tile_cases
 from tasks.train import train_member
@@ -87,9 +87,10 @@ def train_band_set(
         info=info,
         members=[{"stage": "train", "key": member.key} for member in chosen],
     ).result()
-    scores = _evaluate(settings, info, ranked, test, store) if test else None
+    voting = [(member.key, member.spec, member.validation_f1 or 0.0, member.weights) for member in ranked]
+    scores = score(info, voting, test, store, choose_device(settings.device)) if test else None
     folder = store / "results" / settings.id / band_set
-    _publish(folder, path(ensemble, store), path(scores, store) if scores else None)
+    _publish(folder, path(ensemble, store), scores)
     if scores:
         _report(folder, info.name)
     return folder
@@ -106,7 +107,7 @@ def _members(settings: Experiment, band_set: str, tiles: dict[str, str], store: 
     for spec in specs:
         request = train_request(spec, schedule, tiles["key"], device)
         futures.append(submit(train_member, request, store, spec=spec, schedule=schedule, tiles=tiles, device=device))
-    for future in futures:
+    for future in track(futures, f"Members of {band_set}"):
         future.wait()
     return _finished(specs, futures)
 
@@ -126,32 +127,6 @@ def _finished(specs: list[MemberSpec], futures: list[Any]) -> list[dict[str, str
                 f"all {len(specs)} members failed, the first with: {error}. See the run's log"
             ) from error
     return [future.result() for future in futures if future.state.is_completed()]
-
-
-def _evaluate(
-    settings: Experiment, info: EnsembleInfo, ranked: list[Candidate], test: References, store: Path
-) -> dict[str, str]:
-    request: Request = evaluate_request(
-        [member.key for member in ranked],
-        info.bands,
-        info.normalisation.model_dump(mode="json"),
-        info.threshold,
-        settings.ensemble_size,
-        {name: reference["key"] for name, reference in test.items()},
-    )
-    reference: dict[str, str] = submit(
-        evaluate_members,
-        request,
-        store,
-        title=info.name,
-        members=[(member.spec, member.validation_f1, member.weights) for member in ranked],
-        cases=list(test.values()),
-        normalisation=info.normalisation,
-        threshold=info.threshold,
-        size=settings.ensemble_size,
-        device=choose_device(settings.device),
-    ).result()
-    return reference
 
 
 def _publish(folder: Path, ensemble: Path, scores: Path | None) -> None:

@@ -26,6 +26,7 @@ from landslide.errors import InputError
 
 Role = Literal["train", "validation", "test", "map"]
 When = Literal["pre", "post"]
+WHENS: tuple[When, When] = ("pre", "post")
 # A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format binds nobody.
 Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"})]
 
@@ -265,9 +266,15 @@ class Case(Strict):
         day, span = self.event_date, timedelta(days=window.days)
         return (day - span, day - timedelta(days=1)) if when == "pre" else (day + timedelta(days=1), day + span)
 
+    @property
+    def windows(self) -> str:
+        """Both windows for a message: `pre 2021-05-15..2021-07-13, post …`."""
+        spans = {when: self.window(when) for when in WHENS}
+        return ", ".join(f"{when} {span[0]}..{span[1]}" if span else f"{when} undated" for when, span in spans.items())
+
     def side(self, day: date) -> When | None:
         """The window that a day falls into, if any."""
-        for when in ("pre", "post"):
+        for when in WHENS:
             window = self.window(when)
             if window and window[0] <= day <= window[1]:
                 return when

@@ -5,7 +5,7 @@ feature, NaN = not observed), `<part>.seen.tif` (uint16, acquisitions per sensor
 where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -169,13 +169,8 @@ def _blocks(case: Case, source: Source, name: str) -> Iterator[tuple[Roi, NDArra
 def _refuse_blind_bands(case: Case, source: Source, parts: list[Part]) -> None:
     blind = [band for band in source.bands if not any(part.observed[band] > 0 for part in parts)]
     if blind:
-        windows = {when: case.window(when) for when in ("pre", "post")}
         had = [f"{scene.sensor} {scene.date or scene.when} {scene.orbit or ''}".strip() for scene in source.scenes()]
         raise SourceError(
-            f"case {case.id}: {blind} hold no observed pixel in windows {_days(windows)}; the source had "
+            f"case {case.id}: {blind} hold no observed pixel in windows {case.windows}; the source had "
             f"{had or 'no dated scenes'}. Widen the windows, or leave the sensor out of the source"
         )
-
-
-def _days(windows: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {w[0]}..{w[1]}" if w else f"{name} undated" for name, w in windows.items())

@@ -151,10 +151,8 @@ class _Run:
 
     def __init__(self, spec: MemberSpec, schedule: Schedule, tiles: Tiles, device: str) -> None:
         self.spec, self.schedule, self.device = spec, schedule, device
-        network = build(spec.architecture, spec.encoder, len(spec.bands))
-        self.network = network.to(device).to(
-            memory_format=torch.channels_last
-        )  # the layout convolutions are fastest in
+        network = build(spec.architecture, spec.encoder, len(spec.bands)).to(device)
+        self.network = network.to(memory_format=torch.channels_last)  # the layout convolutions are fastest in
         self.loss = masked_loss(spec.loss)
         self.optimiser = torch.optim.Adam(self.network.parameters(), spec.learning_rate)
         self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimiser, factor=0.1, patience=schedule.plateau)
@@ -229,14 +227,9 @@ def validate(network: nn.Module, scenes: Sequence[Scene], loss: Loss, threshold:
         truth = picture.label == 1
         counts.append(Counts.of(logits > cut, truth, valid))
         if valid.any():
-            losses.append(
-                loss(*(torch.from_numpy(part)[None, None] for part in _loss_input(logits, truth, valid))).item()
-            )
+            pictures = (torch.from_numpy(part)[None, None] for part in (logits, truth.astype("float32"), valid))
+            losses.append(loss(*pictures).item())
     return _mean(losses), total(counts).f1 or 0.0
-
-
-def _loss_input(logits: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return logits, truth.astype("float32"), valid
 
 
 def _whole_scene(network: nn.Module, values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from landslide import __version__
 from landslide.cases import When
 from landslide.mapping import layers as pictured
 from landslide.mapping import words
-from landslide.sources import SEEN
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -62,7 +61,7 @@ def write(
         pictures=_pictures(view),
         ramp=_ramp(),
         most_seen=pictured.most_seen(view),
-        seen=_seen(stack, summary),
+        seen=_seen(summary),
         scenes=_scenes(stack.info.scenes),
         histogram=histogram(found["area_m2"].to_numpy()),
         largest=_largest(found),
@@ -119,15 +118,15 @@ def _ramp() -> list[str]:
     return [to_hex(colour / 255) for colour in pictured.over(np.full_like(above, 225), above)[0, :, :3]]
 
 
-def _seen(stack: Stack, summary: MapSummary) -> list[dict[str, Any]]:
-    """The share seen per sensor and window, of the sensors that the case has."""
-    used = {scene["sensor"] for scene in stack.info.scenes}
-    rows = []
-    for name in SEEN:
-        sensor, when = name.split("_")
-        if sensor in used or summary.seen[name] is not None:
-            rows.append({"sensor": SENSORS[sensor], "when": f"{SIDES[when]} the event", "share": summary.seen[name]})
-    return rows
+def _seen(summary: MapSummary) -> list[dict[str, Any]]:
+    """The share seen per sensor and window: of those that the source counted, or of all where it counted none."""
+    counted = {name: share for name, share in summary.seen.items() if share is not None} or summary.seen
+    return [_seen_by(name, share) for name, share in counted.items()]
+
+
+def _seen_by(name: str, share: float | None) -> dict[str, Any]:
+    sensor, when = name.split("_")
+    return {"sensor": SENSORS[sensor], "when": f"{SIDES[when]} the event", "share": share}
 
 
 def _scenes(scenes: list[dict[str, Any]]) -> list[dict[str, Any]]:

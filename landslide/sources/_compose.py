@@ -15,6 +15,7 @@ from landslide.grid import Roi
 from landslide.sources import Block
 from landslide.sources._warp import Plane
 
+COLOURS = ("blue", "green", "red", "nir")
 TERRAIN = ("elevation", "slope", "northness", "eastness", "plan_curvature", "profile_curvature")
 OPTICAL: Mapping[str, Set[str]] = {
     "dndvi_median": {"red", "nir"},

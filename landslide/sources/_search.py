@@ -10,14 +10,14 @@ import pystac
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from landslide.cases import Case, DemCollection, Sentinel1Collection, Sentinel2Collection, When
+from landslide.cases import WHENS, Case, DemCollection, Sentinel1Collection, Sentinel2Collection, When
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.sources._catalogue import Catalogue, day
+from landslide.sources._compose import COLOURS
 from landslide.sources._metadata import Scaling, interferometric_wide, orbit, reflectance, scaling, unit
 
 NEAREST = 3
 RIM = 1000.0
-COLOURS = ("blue", "green", "red", "nir")
 log = logging.getLogger(__name__)
 
 
@@ -86,8 +86,7 @@ class Search:
 
     def _windows(self, sensor: str, collection: str, assets: Mapping[str, str]) -> list[tuple[When, pystac.Item]]:
         found: list[tuple[When, pystac.Item]] = []
-        sides: tuple[When, When] = ("pre", "post")
-        for side in sides:
+        for side in WHENS:
             span = self.case.window(side)
             items = self.catalogue.items(collection, self._region, span)
             usable, dropped = _usable(items, assets)

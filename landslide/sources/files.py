@@ -11,13 +11,14 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
-from landslide.cases import Case, Dated, FilesSource, Raster, Sentinel1Files, Sentinel2Files, When
+from landslide.cases import WHENS, Case, Dated, FilesSource, Raster, Sentinel1Files, Sentinel2Files, When
 from landslide.errors import EmptyWindowError, GridError, NoOverlapError, SourceError
 from landslide.features import optical, sar, terrain
 from landslide.grid import Roi, grid
 from landslide.raster import quiet
 from landslide.sources import Block, SceneInfo
 from landslide.sources._compose import (
+    COLOURS,
     TERRAIN,
     Acquisition,
     clear,
@@ -32,8 +33,6 @@ from landslide.sources._compose import (
 )
 from landslide.sources._warp import Band, Plane, damaged, grid_of, native, pixel_metres, warped
 from landslide.store import digest, file_digest
-
-COLOURS = ("blue", "green", "red", "nir")
 
 
 @dataclass(frozen=True)
@@ -167,24 +166,17 @@ def _side(case: Case, scene: Dated, bands: Mapping[str, Band]) -> When:
     if side is None:
         raise SourceError(
             f"case {case.id}: {next(iter(bands.values())).uri} is of {scene.date}, outside both windows "
-            f"({windows(case)}). Leave it out, or widen a window"
+            f"({case.windows}). Leave it out, or widen a window"
         )
     return side
 
 
-def windows(case: Case) -> str:
-    """The windows of a case in words."""
-    sides: tuple[When, When] = ("pre", "post")
-    spans = {when: case.window(when) for when in sides}
-    return ", ".join(f"{when} {span[0]}..{span[1]}" if span else f"{when} undated" for when, span in spans.items())
-
-
 def _both_sides(case: Case, scenes: Sequence[Scene]) -> None:
-    for side in ("pre", "post"):
+    for side in WHENS:
         if scenes and not any(one.side == side for one in scenes):
             had = sorted(str(one.date or one.side) for one in scenes)
             raise EmptyWindowError(
-                f"case {case.id}: no {scenes[0].sensor} scene in the {side} window ({windows(case)}); the files are of "
+                f"case {case.id}: no {scenes[0].sensor} scene in the {side} window ({case.windows}); the files are of "
                 f"{had}. Add one, or leave the sensor out"
             )
 

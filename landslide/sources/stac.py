@@ -24,6 +24,7 @@ from landslide.grid import Roi, grid
 from landslide.sources import Block, SceneInfo
 from landslide.sources._catalogue import Catalogue, day, signer
 from landslide.sources._compose import (
+    COLOURS,
     TERRAIN,
     Acquisition,
     clear,
@@ -37,7 +38,7 @@ from landslide.sources._compose import (
     together,
 )
 from landslide.sources._metadata import Scaling
-from landslide.sources._search import COLOURS, Scene, Search, local, uri_of
+from landslide.sources._search import Scene, Search, local, uri_of
 from landslide.sources._warp import Band, Method, Plane, grid_of, mosaic, native, pixel_metres, warped
 from landslide.store import digest, file_digest
 
