@@ -4,8 +4,10 @@ Unknown keys are refused, relative paths are relative to the file, and every mis
 """
 
 import json
-from collections.abc import Mapping
+from calendar import monthrange
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -27,6 +29,8 @@ from landslide.errors import InputError
 Role = Literal["train", "validation", "test", "map"]
 When = Literal["pre", "post"]
 WHENS: tuple[When, When] = ("pre", "post")
+AUTO_BUCKET_TILES = 400  # about a whole Sentinel-2 tile with all bands
+Span = tuple[date, date]
 # A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format binds nobody.
 Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"})]
 
@@ -77,20 +81,31 @@ class Strict(BaseModel):
 
 
 class Window(Strict):
-    """Days counted from the event's day, which belongs to no window; or a start and an end, both included."""
+    """Days counted from the event's day, which belongs to no window; or a start and an end, both included.
+
+    Or `years`, of `pre` alone: the calendar days of the post window, in that many earlier years.
+    """
 
     days: Annotated[int, Field(gt=0, le=730)] | None = None
     start: Day | None = None
     end: Day | None = None
+    years: Annotated[int, Field(ge=1, le=5)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        explicit = self.start is not None and self.end is not None
-        if explicit == (self.days is not None) or (self.start is None) != (self.end is None):
-            raise ValueError("give either days, or both start and end")
+        explicit = self.start is not None or self.end is not None
+        ways = [explicit, self.days is not None, self.years is not None]
+        if sum(ways) != 1 or (self.start is None) != (self.end is None):
+            raise ValueError("give days, or start and end, or years")
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
         return self
+
+
+def _without_years(post: Window) -> Window:
+    if post.years is not None:
+        raise ValueError("years is for pre alone, which then has the days of this window; give days, or start and end")
+    return post
 
 
 class Sentinel1Collection(Strict):
@@ -211,7 +226,81 @@ class ArchiveSource(Strict):
     parts: list[str] | None = None
 
 
-SourceConfig = Annotated[StacSource | FilesSource | ArchiveSource, Field(discriminator="kind")]
+class Sentinel1Archive(Strict):
+    """Sentinel-1 in Earth Engine: `grd` (sigma naught, 10 m) or `opera` (gamma naught, terrain-flattened, 30 m).
+
+    `slope_correction` flattens `grd` after Vollrath et al. (2020) and leaves out layover and shadow.
+    """
+
+    collection: Literal["grd", "opera"] = "grd"
+    direction: Literal["ascending", "descending"] | None = None
+    slope_correction: Literal["volume"] | None = None
+
+    @model_validator(mode="after")
+    def _flattened_once(self) -> Self:
+        if self.collection == "opera" and self.slope_correction:
+            raise ValueError("opera is terrain-flattened already; leave slope_correction out, or use grd")
+        return self
+
+
+class Sentinel2Archive(Strict):
+    """Sentinel-2 in Earth Engine: what a cloud mask is made of.
+
+    With `cloud-score-plus` a pixel is clear where the score is at least `clear_above`; a scene without a score falls
+    back to its scene classification.
+    """
+
+    cloud_mask: Literal["cloud-score-plus", "scl"] = "cloud-score-plus"
+    clear_above: Annotated[float, Field(gt=0, lt=1)] = 0.60
+
+
+class Export(Strict):
+    """How pixels leave Earth Engine; no pixel depends on it.
+
+    `tiles` asks for them piece by piece, `bucket` has Google write files to Cloud Storage and reads them back; `auto`
+    takes the bucket, where one is named, for more than `AUTO_BUCKET_TILES` tiles. `requests` bounds those in flight,
+    `eecu_hours` stops an export whose estimate, or whose report, passes it.
+    """
+
+    way: Literal["auto", "tiles", "bucket"] = "auto"
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")] | None = None
+    requests: Annotated[int, Field(ge=1, le=40)] = 20
+    eecu_hours: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _a_bucket_to_write_to(self) -> Self:
+        if self.way == "bucket" and self.bucket is None:
+            raise ValueError("way: bucket needs `bucket`, the name of a Cloud Storage bucket you may write to")
+        return self
+
+
+class EarthEngineSource(Strict):
+    """Bands by Google's archive; a sensor that is null is left out. See docs/earth-engine.md.
+
+    `bands` picks bands by name; without it the paper's of the sensors that are there, and `water` where that is set.
+    """
+
+    kind: Literal["earthengine"]
+    sentinel1: Sentinel1Archive | None = Sentinel1Archive()
+    sentinel2: Sentinel2Archive | None = Sentinel2Archive()
+    dem: Literal["glo30", "nasadem"] | None = "glo30"
+    water: Literal["glo30", "jrc"] | None = None
+    bands: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known)] | None = None
+    project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9.:-]{4,62}[a-z0-9]$")] | None = None
+    export: Export = Export()
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.sentinel1 or self.sentinel2 or self.dem or self.water):
+            raise ValueError("every sensor is null; leave at least one of sentinel1, sentinel2, dem or water in")
+        return self
+
+
+def _as_source(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+SourceConfig = Annotated[StacSource | FilesSource | ArchiveSource | EarthEngineSource, Field(discriminator="kind")]
 
 
 class Inventory(Strict):
@@ -235,8 +324,8 @@ class Case(Strict):
     event_date: Day | None = None
     aoi: Area | None = None
     pre: Window = Window(days=60)
-    post: Window = Window(days=60)
-    source: SourceConfig
+    post: Annotated[Window, AfterValidator(_without_years)] = Window(days=60)
+    source: Annotated[SourceConfig, BeforeValidator(_as_source)]
     inventory: Annotated[Inventory, BeforeValidator(_as_inventory)] | None = None
     role: Role = "map"
 
@@ -255,30 +344,62 @@ class Case(Strict):
             raise ValueError(f"pre ends {self.pre.end}, not before the event of {event}")
         if self.post.start and self.post.start <= event:
             raise ValueError(f"post starts {self.post.start}, not after the event of {event}")
+        ((first, last),) = self.spans("post")
+        if self.pre.years and (last - first).days >= 365:
+            raise ValueError(f"pre by years needs a post window of at most 365 days, not {first}..{last}")
 
-    def window(self, when: When) -> tuple[date, date] | None:
-        """First and last day of a window, both included; None where the case has no date."""
+    def spans(self, when: When) -> tuple[Span, ...]:
+        """The days of a window in time order, first and last of each span included; none where the case has no date.
+
+        Several where `years` are given, which never overlap, and one otherwise. What lies between spans is no part of
+        the window.
+        """
         window: Window = getattr(self, when)
         if window.start and window.end:
-            return window.start, window.end
-        if self.event_date is None or window.days is None:
-            return None
-        day, span = self.event_date, timedelta(days=window.days)
-        return (day - span, day - timedelta(days=1)) if when == "pre" else (day + timedelta(days=1), day + span)
+            return ((window.start, window.end),)
+        if self.event_date is None:
+            return ()
+        if window.years is not None:
+            return _earlier(self.spans("post")[0], window.years, self.event_date)
+        event, near, far = self.event_date, timedelta(days=1), timedelta(days=window.days or 0)
+        return ((event - far, event - near),) if when == "pre" else ((event + near, event + far),)
+
+    def window(self, when: When) -> Span | None:
+        """First and last day of a window, gaps between its spans included; None where the case has no date.
+
+        It tells the time that a map covers; to choose scenes ask `spans` or `side`.
+        """
+        spans = self.spans(when)
+        return (spans[0][0], spans[-1][1]) if spans else None
 
     @property
     def windows(self) -> str:
         """Both windows for a message: `pre 2021-05-15..2021-07-13, post …`."""
-        spans = {when: self.window(when) for when in WHENS}
-        return ", ".join(f"{when} {span[0]}..{span[1]}" if span else f"{when} undated" for when, span in spans.items())
+        return ", ".join(f"{when} {spelled(self.spans(when))}" for when in WHENS)
 
     def side(self, day: date) -> When | None:
         """The window that a day falls into, if any."""
         for when in WHENS:
-            window = self.window(when)
-            if window and window[0] <= day <= window[1]:
+            if any(first <= day <= last for first, last in self.spans(when)):
                 return when
         return None
+
+
+def spelled(spans: Iterable[Span]) -> str:
+    """A window's spans for a message: `2019-07-15..2019-09-12 and 2020-07-15..2020-09-12`."""
+    return " and ".join(f"{first}..{last}" for first, last in spans) or "undated"
+
+
+def _earlier(span: Span, years: int, event: date) -> tuple[Span, ...]:
+    """The span's calendar days in the last so many earlier years in which they end before the event, oldest first."""
+    shifted = ((_years_before(span[0], back), _years_before(span[1], back)) for back in count(1))
+    return tuple(islice((one for one in shifted if one[1] < event), years))[::-1]
+
+
+def _years_before(day: date, years: int) -> date:
+    """The same day of an earlier year; 28 February for a 29th that the year lacks."""
+    year = day.year - years
+    return day.replace(year=year, day=min(day.day, monthrange(year, day.month)[1]))
 
 
 Model = TypeVar("Model", bound=BaseModel)

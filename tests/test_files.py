@@ -24,9 +24,9 @@ AOI = (9.000, 46.000, 9.005, 46.004)
 PRE, POST = "2022-01-20", "2022-02-20"
 
 
-def case(aoi: object = AOI, **source: object) -> Case:
+def case(aoi: object = AOI, years: int | None = None, **source: object) -> Case:
     described = {"id": "own", "event_date": date(2022, 2, 10), "aoi": aoi, "source": {"kind": "files", **source}}
-    return Case.model_validate(described)
+    return Case.model_validate(described if years is None else described | {"pre": {"years": years}})
 
 
 GRID = grid(case())
@@ -210,6 +210,16 @@ def test_a_date_outside_the_windows_is_refused(tmp_path: Path) -> None:
         SourceError, match=r"2022-07-01-red.tif is of 2022-07-01, outside both windows \(pre 2021-12-12"
     ):
         open_source(case(sentinel2=scenes))
+
+
+def test_dates_in_earlier_years_are_before_and_those_between_are_refused(tmp_path: Path) -> None:
+    scenes = [scene(tmp_path, day, red=0.1) for day in ("2020-03-01", "2021-02-11", POST)]
+    source = open_source(case(years=2, sentinel2=scenes))
+    assert [one.when for one in source.scenes()] == ["pre", "pre", "post"]
+    between = [*scenes, scene(tmp_path, PRE, red=0.1)]
+    windows = r"pre 2020-02-11\.\.2020-04-11 and 2021-02-11\.\.2021-04-11, post 2022-02-11"
+    with pytest.raises(SourceError, match=rf"of {PRE}, outside both windows \({windows}"):
+        open_source(case(years=2, sentinel2=between))
 
 
 def test_a_side_without_scene(tmp_path: Path) -> None:

@@ -127,6 +127,14 @@ def test_dates_say_what_is_of_the_event(tmp_path: Path, geobox: GeoBox) -> None:
     assert counts["polygons"] == counts["used"] + counts["ambiguous"] + counts["other_date"]
 
 
+def test_all_days_from_the_first_earlier_year_to_the_event_are_ambiguous(tmp_path: Path, geobox: GeoBox) -> None:
+    days = ["2016-09-06", "2016-09-07", "2017-03-01", "2018-09-05", "2018-09-06", "2018-11-05", "2018-11-06"]
+    path = write(tmp_path, [metres(50 * i, 100, 50 * i + 20, 120) for i in range(7)], day=days)
+    seasonal = Case.model_validate(case(path, date_field="day").model_dump() | {"pre": {"years": 2}})
+    label = whole(read_inventory(seasonal, geobox), geobox)
+    assert [int(label[29, 5 * i]) for i in range(7)] == [0, 255, 255, 255, 1, 1, 0]
+
+
 @pytest.mark.parametrize("day", [20180906, 20180906.0, "20180906", "2018/09/06", np.datetime64("2018-09-06", "ms")])
 def test_dates_are_read_as_people_write_them(tmp_path: Path, geobox: GeoBox, day: Any) -> None:
     path = write(tmp_path, [metres(0, 0, 50, 50)], day=[day])

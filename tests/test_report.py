@@ -116,6 +116,26 @@ def test_it_tells_when_who_and_how_good(report):
     assert "Not evaluated" not in text
 
 
+def test_it_tells_every_year_looked_at(tmp_path):
+    text = make_map(tmp_path, of=case(pre={"years": 2})).read_text()
+    assert "<dd>7 September 2016 to 5 November 2016 and 7 September 2017 to 5 November 2017</dd>" in text
+    assert "<dd>7 September 2018 to 5 November 2018</dd>" in text
+
+
+@pytest.mark.parametrize(
+    ("years", "text"),
+    [
+        (1, "7 September 2017 to 7 September 2017"),
+        (3, "7 September 2015 to 7 September 2015, 7 September 2016 to 7 September 2016 and "
+            "7 September 2017 to 7 September 2017"),
+    ],
+)  # fmt: skip
+def test_windows_in_words(years, text):
+    of = case(pre={"years": years}, post={"days": 1})
+    assert words.window(of, "pre") == text
+    assert words.window(of, "post") == "7 September 2018 to 7 September 2018"
+
+
 def test_an_ensemble_without_scores_is_called_not_evaluated(tmp_path):
     text = make_map(tmp_path, scenes=[]).read_text()
     assert "Not evaluated" in text

@@ -361,6 +361,38 @@ def test_an_empty_window_says_what_is_nearest(world: World) -> None:
         open_source(case(world.save(), "1"))
 
 
+def test_the_post_windows_days_of_two_earlier_years(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for day in ("2020-02-20", "2021-03-12"):
+        world.radar(day, POWER["pre"])
+    for day in ("2020-07-01", "2021-03-13", "2022-01-20"):
+        world.radar(day, 9.0)
+    world.radar("2022-02-13", POWER["post"])
+    source = open_source(case(world.save(), "1", pre={"years": 2}))
+    assert [(one.when, one.date) for one in source.scenes()] == [
+        ("pre", "2020-02-20"), ("pre", "2021-03-12"), ("post", "2022-02-13")
+    ]  # fmt: skip
+    block = whole(source)
+    assert (block.seen["s1_pre"] == 2).all()
+    assert block.values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-4)
+    assert not caplog.text
+
+
+def test_a_year_without_scenes_is_told_where_another_serves(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    for day in ("2021-02-20", "2022-02-13"):
+        world.radar(day, 0.1)
+    open_source(case(world.save(), "1", pre={"years": 2}))
+    assert "no usable Sentinel-1 scene in 2020-02-11..2020-03-12; other years serve" in caplog.text
+
+
+def test_no_year_with_scenes_says_which_and_what_is_nearest_to_any(world: World) -> None:
+    for day in ("2020-04-01", "2020-08-01", "2021-02-01", "2022-02-13"):
+        world.radar(day, 0.1)
+    spans = r"2020-02-11\.\.2020-03-12 and 2021-02-11\.\.2021-03-12"
+    near = "S1_2021-02-01 of 2021-02-01, S1_2020-04-01 of 2020-04-01, S1_2020-08-01"
+    with pytest.raises(EmptyWindowError, match=f"pre window {spans}; nearest in time it has {near}"):
+        open_source(case(world.save(), "1", pre={"years": 2}))
+
+
 def test_a_window_of_unusable_items_says_why(world: World) -> None:
     world.radar("2022-01-20", 0.1)
     world.radar("2022-02-20", 0.1, assets=("vv",))

@@ -63,15 +63,21 @@ class Outlines:
         label[row, column] = LANDSLIDE
         return label
 
+    def on_grid(self, geobox: GeoBox) -> Geometries:
+        """The landslides' outlines in the coordinates of the grid's CRS."""
+        affine = geobox.affine
+        return shapely.transform(self.landslides, lambda xy: xy * (affine.a, affine.e) + (affine.c, affine.f))  # type: ignore[no-any-return]
+
 
 def read_inventory(case: Case, geobox: GeoBox) -> Outlines:
     """The case's inventory on its grid.
 
     Polygons of any CRS, in any file GDAL reads, also inside a zip; invalid ones are repaired. With `date_field`, those
-    dated from the event's day to the end of the post window are landslides; those dated from the start of the pre
-    window to the day before the event are ambiguous, as they show as change too; other dates are dropped; those
-    without a readable date (ISO 8601, 20170920 or 2017/09/20) are landslides. InventoryError, with the path and what
-    to do, where the file, layer or date field is missing, there is no CRS, shapes have no area, or nothing is left.
+    dated from the event's day to the end of the post window are landslides; those dated from the first day of the pre
+    window (of its first year, where there are several) to the day before the event are ambiguous, as they show as
+    change too; other dates are dropped; those without a readable date (ISO 8601, 20170920 or 2017/09/20) are
+    landslides. InventoryError, with the path and what to do, where the file, layer or date field is missing, there is
+    no CRS, shapes have no area, or nothing is left.
     """
     inventory = case.inventory
     if inventory is None or geobox.crs is None:

@@ -44,9 +44,9 @@ def day(when: date) -> str:
 
 
 def window(case: Case, when: When) -> str:
-    """A window of a case from its first to its last day."""
-    days = case.window(when)
-    return f"{day(days[0])} to {day(days[1])}" if days else "dates not recorded"
+    """A window of a case, each span from its first day to its last: `1 May 2017 to 9 June 2017 and 1 May 2018 to …`."""
+    *others, last = [f"{day(first)} to {day(last)}" for first, last in case.spans(when)] or ["dates not recorded"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def place(grid: GeoBox) -> str:

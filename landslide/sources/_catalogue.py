@@ -1,7 +1,7 @@
 """Finding items: in a static STAC catalogue on disk or on the web, or through a STAC API."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -12,9 +12,9 @@ from pystac_client import Client
 from pystac_client.exceptions import APIError
 from requests import RequestException
 
+from landslide.cases import Span
 from landslide.errors import SourceError
 
-Span = tuple[date, date]
 LISTED = 12
 TIMEOUT = 60
 
@@ -43,12 +43,15 @@ class Catalogue:
             kept = [item for item in found if _meets(item, area) and (span is None or span[0] <= day(item) <= span[1])]
         return sorted(kept, key=lambda item: (_time(item), item.id))
 
-    def nearest(self, collection: str, area: Geometry, span: Span) -> list[pystac.Item]:
-        """Items over the area within a year of the span, nearest first; if there is none, some of any time."""
+    def nearest(self, collection: str, area: Geometry, spans: Sequence[Span]) -> list[pystac.Item]:
+        """Items over the area within a year of the spans, nearest to any first; if there is none, some of any time.
+
+        The spans, at least one, are in time order.
+        """
         year = timedelta(days=365)
-        near = self.items(collection, area, (span[0] - year, span[1] + year))
+        near = self.items(collection, area, (spans[0][0] - year, spans[-1][1] + year))
         near = near or self.items(collection, area, None, most=LISTED)
-        return sorted(near, key=lambda item: max(span[0] - day(item), day(item) - span[1]))
+        return sorted(near, key=lambda item: min(max(first - day(item), day(item) - last) for first, last in spans))
 
     def _search(self, collection: str, area: Geometry, span: Span | None, most: int | None) -> Iterator[pystac.Item]:
         found = self._collection(collection)

@@ -1,7 +1,7 @@
 """Which items of a catalogue a case uses: by collection, area and window, with all assets and a usable metadata."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,7 +10,7 @@ import pystac
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from landslide.cases import WHENS, Case, DemCollection, Sentinel1Collection, Sentinel2Collection, When
+from landslide.cases import WHENS, Case, DemCollection, Sentinel1Collection, Sentinel2Collection, Span, When, spelled
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.sources._catalogue import Catalogue, day
 from landslide.sources._compose import COLOURS
@@ -87,24 +87,31 @@ class Search:
     def _windows(self, sensor: str, collection: str, assets: Mapping[str, str]) -> list[tuple[When, pystac.Item]]:
         found: list[tuple[When, pystac.Item]] = []
         for side in WHENS:
-            span = self.case.window(side)
-            items = self.catalogue.items(collection, self._region, span)
+            spans = self.case.spans(side)
+            items = [item for span in spans for item in self.catalogue.items(collection, self._region, span)]
             usable, dropped = _usable(items, assets)
             if dropped:
                 log.warning("case %s: %s items of %s left out: %s", self.case.id, sensor, collection, dropped)
             if not usable:
                 raise self._empty(sensor, collection, side, dropped)
+            self._warn_of_blank(sensor, spans, usable)
             found += [(side, item) for item in usable]
         return found
 
+    def _warn_of_blank(self, sensor: str, spans: Sequence[Span], items: Sequence[pystac.Item]) -> None:
+        """A window of several years is served if one of them is, but nobody should take it for all of them."""
+        blank = [span for span in spans if not any(span[0] <= day(item) <= span[1] for item in items)]
+        if blank:
+            log.warning("case %s: no usable %s scene in %s; other years serve", self.case.id, sensor, spelled(blank))
+
     def _empty(self, sensor: str, collection: str, side: When, dropped: str) -> SourceError:
-        start, end = self.case.window(side) or (date.min, date.max)
-        near = self.catalogue.nearest(collection, self._region, (start, end))
+        spans = self.case.spans(side)
+        near = self.catalogue.nearest(collection, self._region, spans)
         if not near:
             return self._elsewhere(sensor, collection)
         had = ", ".join(f"{item.id} of {day(item)}" for item in near[:NEAREST])
         return EmptyWindowError(
-            f"case {self.case.id}: no usable {sensor} scene of {collection} in the {side} window {start}..{end}"
+            f"case {self.case.id}: no usable {sensor} scene of {collection} in the {side} window {spelled(spans)}"
             f"{f' (left out: {dropped})' if dropped else ''}; nearest in time it has {had}. Widen the window, or leave "
             "the sensor out of the source"
         )
