@@ -16,6 +16,7 @@ from tasks.prepare import prepare_case
 from tasks.stage import path, submit
 
 References = dict[str, dict[str, str]]
+AT_ONCE = 10  # cases; those that this machine computes take turns
 
 
 @task(name="open source", task_run_name="open {case.id}", persist_result=False)
@@ -30,7 +31,7 @@ def _run_name() -> str:
     return f"prepare {cases[0].id}" if len(cases) == 1 else f"prepare {len(cases)} cases"
 
 
-@flow(name="prepare-cases", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=2))  # type: ignore[arg-type]
+@flow(name="prepare-cases", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))  # type: ignore[arg-type]
 def prepare_cases(cases: list[Case], store: Path) -> References:
     """Prepare every case; the reference of each by its id."""
     requests = [open_case.submit(case) for case in cases]

@@ -5,17 +5,24 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from landslide.errors import InputError, LandslideError
-from landslide.progress import reporting
+from landslide.progress import Reporter, Update, reporting
 
 FAILURE, UNUSABLE, INTERRUPTED = 1, 2, 130
 ENVIRONMENT = {
@@ -72,16 +79,18 @@ def fail(error: Exception, code: int) -> None:
 
 def _progress() -> Progress:
     columns = (TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=not sys.stderr.isatty())
+    return Progress(
+        *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        console=console, transient=not sys.stderr.isatty(),
+    )  # fmt: skip
 
 
-def _reporter(progress: Progress) -> Any:
-    def report(items: Sequence[object], description: str) -> Iterable[object]:
-        bar = progress.add_task(description, total=len(items))
+def _reporter(progress: Progress) -> Reporter:
+    @contextmanager
+    def report(description: str, total: float) -> Iterator[Update]:
+        bar = progress.add_task(description, total=total, note="")
         try:
-            for item in items:
-                yield item
-                progress.advance(bar)
+            yield lambda done, note: progress.update(bar, completed=done, note=note)
         finally:  # a walk may end early, and a grid has more bars than a screen has lines
             progress.remove_task(bar)
 

@@ -2,9 +2,11 @@
 
 A prepared case is a folder: `stack.json` and, for every part, `<part>.stack.tif` (float32 COG, one named band a
 feature, NaN = not observed), `<part>.seen.tif` (uint16, acquisitions per sensor and window, 65535 = unknown) and,
-where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore).
+where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore). Where a
+service computed the pixels, `export.json` says what that took.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +24,14 @@ from landslide.features.labels import Outlines, read_inventory
 from landslide.grid import Roi, blocks, inside
 from landslide.progress import track
 from landslide.raster import Reader, cog
-from landslide.sources import SEEN, Source
+from landslide.sources import SEEN, Block, Exporter, Source
 from landslide.store import Request, path_digest
 
 VERSION = 1
 BLOCK = 512
 IGNORE = 255
 UNKNOWN = 65535
+EXPORT = "export.json"
 
 
 class Part(BaseModel):
@@ -94,17 +97,17 @@ def prepare_request(case: Case, source: Source) -> Request:
     inputs = {"source": source.fingerprint()}
     if case.inventory is not None:
         inputs["inventory"] = path_digest(Path(case.inventory.path))
-    parameters = case.model_dump(mode="json", exclude={"role", "title"})
+    parameters = case.model_dump(mode="json", exclude={"role": True, "title": True, "source": {"project", "export"}})
     return Request(stage="prepare", version=VERSION, parameters=parameters, inputs=inputs)
 
 
-def prepare(case: Case, source: Source, folder: Path) -> None:
-    """Write a prepared case into an empty folder.
+def prepare(case: Case, source: Source, folder: Path, workspace: Path) -> None:
+    """Write a prepared case into an empty folder; `workspace` is where an export keeps what must outlast its process.
 
     Raises SourceError naming the case where a band is NaN everywhere, and whatever the source and inventory raise.
     """
     outlines = {name: _outlines(case, geobox) for name, geobox in source.parts.items()}
-    parts = [_part(case, source, name, outlines[name], folder) for name in source.parts]
+    parts = [_part(case, source, name, outlines[name], folder, workspace) for name in source.parts]
     _refuse_blind_bands(case, source, parts)
     counted = [found.counts for found in outlines.values() if found is not None]
     info = StackInfo(
@@ -116,13 +119,15 @@ def prepare(case: Case, source: Source, folder: Path) -> None:
         inventory=counted[0] if counted else None,
     )
     (folder / "stack.json").write_text(info.model_dump_json(indent=1))
+    if isinstance(source, Exporter):
+        (folder / EXPORT).write_text(json.dumps(source.account(), indent=1))
 
 
 def _outlines(case: Case, geobox: GeoBox) -> Outlines | None:
     return None if case.inventory is None else read_inventory(case, geobox)
 
 
-def _part(case: Case, source: Source, name: str, outlines: Outlines | None, folder: Path) -> Part:
+def _part(case: Case, source: Source, name: str, outlines: Outlines | None, folder: Path, workspace: Path) -> Part:
     geobox = source.parts[name]
     ready = source.label(name)
     observed = dict.fromkeys(source.bands, 0)
@@ -133,7 +138,7 @@ def _part(case: Case, source: Source, name: str, outlines: Outlines | None, fold
         cog(folder / f"{name}.stack.tif", geobox, source.bands, "float32", float("nan"), units) as stack,
         cog(folder / f"{name}.seen.tif", geobox, SEEN, "uint16", UNKNOWN) as seen,
     ):
-        for roi, values, counts in _blocks(case, source, name):
+        for roi, values, counts in _blocks(case, source, name, workspace):
             stack.write(values, roi)
             seen.write(counts, roi)
             for band, plane in zip(source.bands, values, strict=True):
@@ -155,15 +160,26 @@ def _part(case: Case, source: Source, name: str, outlines: Outlines | None, fold
     )
 
 
-def _blocks(case: Case, source: Source, name: str) -> Iterator[tuple[Roi, NDArray[np.float32], NDArray[np.uint16]]]:
+def _blocks(
+    case: Case, source: Source, name: str, workspace: Path
+) -> Iterator[tuple[Roi, NDArray[np.float32], NDArray[np.uint16]]]:
     geobox = source.parts[name]
-    for roi in track(blocks((geobox.shape.y, geobox.shape.x), BLOCK), f"Preparing {case.id}"):
-        block = source.read(name, roi)
+    for roi, block in _delivered(case, source, name, workspace):
         shape = (roi[0].stop - roi[0].start, roi[1].stop - roi[1].start)
-        values = np.stack([block.values[band] for band in source.bands]).astype("float32")
+        values = np.stack([block.values[band] for band in source.bands]).astype("float32", copy=False)
         values[:, ~inside(case, geobox[roi])] = np.nan
         unknown = np.full(shape, UNKNOWN, "uint16")
         yield roi, values, np.stack([block.seen.get(key, unknown) for key in SEEN])
+
+
+def _delivered(case: Case, source: Source, name: str, workspace: Path) -> Iterator[tuple[Roi, Block]]:
+    """A part block by block: as a service delivers it, or as it is read here."""
+    if isinstance(source, Exporter):
+        yield from source.export(name, workspace)
+        return
+    geobox = source.parts[name]
+    for roi in track(blocks((geobox.shape.y, geobox.shape.x), BLOCK), f"Preparing {case.id}"):
+        yield roi, source.read(name, roi)
 
 
 def _refuse_blind_bands(case: Case, source: Source, parts: list[Part]) -> None:

@@ -5,6 +5,7 @@ with each file's sha256. A result is built in a temporary folder beside its fina
 reader sees all of it or nothing; it counts as present only while its manifest verifies.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +13,8 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +71,15 @@ class Store:
         return Artifact(stage=request.stage, key=request.key) if verify(self.path(request)) else None
 
     def obtain(self, request: Request, build: Callable[[Path], None]) -> Artifact:
-        """The result of a request, built by `build(folder)` only when no verified one is there."""
-        return self.find(request) or self.build(request, build)
+        """The result of a request, built by `build(folder)` only when no verified one is there.
+
+        Of several processes that ask for one result, one builds it and the others wait.
+        """
+        found = self.find(request)
+        if found is not None:
+            return found
+        with self._alone(request):
+            return self.find(request) or self.build(request, build)
 
     def build(self, request: Request, build: Callable[[Path], None]) -> Artifact:
         """Build the result anew and publish it whole. Whatever `build` raises leaves nothing behind."""
@@ -88,6 +97,23 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         return Artifact(stage=request.stage, key=request.key)
+
+    def workspace(self, request: Request) -> Path:
+        """A folder for what must outlast a run that is killed before its result is there; its user makes and removes
+        it.
+        """
+        return self.root / ".work" / f"{request.stage}-{request.key}"
+
+    @contextmanager
+    def _alone(self, request: Request) -> Iterator[None]:
+        """One process, and one thread of it, at a time; the lock falls with the process, however it ends."""
+        path = self.root / ".locks" / f"{request.stage}-{request.key}"
+        writable(path.parent)
+        with _locked(path):
+            try:
+                yield
+            finally:
+                path.unlink()
 
     def manifest(self, artifact: Artifact) -> dict[str, Any]:
         """The manifest of a published artifact."""
@@ -134,6 +160,17 @@ def writable(folder: Path) -> None:
         raise StoreError(f"cannot write into {folder}: {error.strerror}. Choose another folder") from error
     if not os.access(folder, os.W_OK):
         raise StoreError(f"cannot write into {folder}: permission denied. Choose another folder")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that its last holder removes: what was waited for may be gone, then a new one is made."""
+    while True:
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                yield
+                return
 
 
 def _sweep(final: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -222,14 +223,13 @@ def test_one_pixel_is_a_map(tmp_path, echoes):
 def test_progress_is_told_row_by_row(tmp_path, echoes):
     told = []
 
-    def reporter(items, description):
-        for item in items:
-            told.append(description)
-            yield item
+    @contextmanager
+    def reporter(description, total):
+        yield lambda done, note: told.append((description, done, total))
 
     with reporting(reporter):
         mapped(tmp_path)
-    assert told.count("Mapping") == 2 * 2  # members, rows of windows
+    assert told == [("Mapping", done, 4) for done in range(1, 5)]  # 2 members, 2 rows of windows
 
 
 def test_the_request_names_what_a_map_depends_on():

@@ -46,7 +46,7 @@ def stub() -> dict[str, object]:
 def prepared(path: Path, folder: Path) -> Stack:
     folder.mkdir()
     case = load_case(path)
-    prepare(case, open_source(case), folder)
+    prepare(case, open_source(case), folder, folder / "workspace")
     return Stack.open(folder)
 
 
