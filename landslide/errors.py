@@ -37,5 +37,9 @@ class StoreError(LandslideError):
     """An artifact is damaged or cannot be written."""
 
 
+class ServiceError(LandslideError):
+    """A service did not deliver in spite of all retries; the same command goes on from there."""
+
+
 class TrainingError(LandslideError):
     """No member came out of training, or training cannot start on these tiles."""
