@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 from datetime import date
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from landslide.simulate.noise import power_law
 from landslide.simulate.places import PLACES, places
 from landslide.simulate.scenes import Event
 from landslide.simulate.sentinel1 import LOOKS, Orbit, backscatter, radar_geometry, speckle
-from landslide.simulate.sentinel2 import optical_scene, sun_at, surface_reflectance
-from landslide.simulate.site import site_of
+from landslide.simulate.sentinel2 import clearness, optical_scene, sun_at, surface_reflectance
+from landslide.simulate.site import mgrs_tile, site_of
 from landslide.simulate.slides import SMALLEST_M2, draw_areas, make_slides, size_law
 from landslide.simulate.terrain import PIXEL, describe
 from landslide.simulate.world import make_changes
@@ -245,6 +246,21 @@ def test_classification_finds_clouds_but_not_their_thin_edges(events: list[Event
     assert false / (4 * scene.cloud.size) < 0.02
 
 
+def test_cloud_score_parts_clear_ground_from_clouds_and_shadows(events: list[Event]):
+    for seed in range(4):
+        scene = optical_scene(np.random.default_rng(seed), events[0].landscape, events[0].changes, 20)
+        score = clearness(scene)
+        assert score.min() >= 0
+        assert score.max() <= 1
+        assert (score[(scene.cloud > 0.15) | (scene.shadow > 0.35)] < 0.6).all()
+        assert (score[(scene.cloud < 0.1) & (scene.shadow < 0.25)] > 0.6).all()
+
+
+def test_tiles_are_named_by_the_military_grid():
+    named = {place.id: mgrs_tile(site_of(place, 64)) for place in PLACES[:3]}
+    assert named == {"amber-ridge": "54TWN", "copper-gorge": "59GNP", "willow-basin": "32TNQ"}
+
+
 def test_power_law_falls_with_wavenumber():
     field = power_law(np.random.default_rng(2), (256, 256), 3.0)
     power = np.abs(np.fft.rfft(field, axis=1)) ** 2
@@ -299,6 +315,27 @@ def test_catalogue_is_self_contained_and_says_what_public_ones_say(world: World)
                 assert list(raster.transform)[:6] == asset.extra_fields["proj:transform"]
                 assert raster.crs.to_string() == asset.extra_fields["proj:code"]
                 assert raster.dtypes[0] == asset.extra_fields["raster:bands"][0]["data_type"]
+
+
+def test_items_tell_what_earth_engine_would(world: World):
+    catalogue = pystac.Catalog.from_file(str(world.catalog))
+    optical = list(catalogue.get_child("sentinel-2-l2a").get_items())
+    scored = [item for item in optical if "cs_cdf" in item.assets]
+    assert 0.8 < len(scored) / len(optical) < 0.95
+    for item in optical:
+        assert re.fullmatch(r"\d\d[C-X][A-Z]{2}", item.properties["s2:mgrs_tile"])
+    for item in scored[::9]:
+        score, numbers = (_read(Path(item.assets[name].get_absolute_href())) for name in ("cs_cdf", "B04"))
+        np.testing.assert_array_equal(score == 255, numbers == 0)
+        assert score[score < 255].max() <= 200
+    for item in catalogue.get_child("sentinel-1-rtc").get_items():
+        assert 33 <= item.properties["view:incidence_angle"] <= 43
+        east = item.properties["sat:orbit_state"] == "ascending"
+        assert item.properties["view:azimuth"] == (90 if east else 270)
+    for item in catalogue.get_child("copernicus-dem").get_items():
+        water, elevation = (_read(Path(item.assets[name].get_absolute_href())) for name in ("wbm", "data"))
+        assert water.shape == elevation.shape
+        assert set(np.unique(water)) <= {0, 3}
 
 
 def test_both_baselines_decode_to_the_same_reflectance(world: World):

@@ -20,6 +20,7 @@ RASTER = "https://stac-extensions.github.io/raster/v1.1.0/schema.json"
 EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
 SAR = "https://stac-extensions.github.io/sar/v1.0.0/schema.json"
 SAT = "https://stac-extensions.github.io/sat/v1.0.0/schema.json"
+VIEW = "https://stac-extensions.github.io/view/v1.0.0/schema.json"
 
 SENTINEL1, SENTINEL2, DEM = "sentinel-1-rtc", "sentinel-2-l2a", "copernicus-dem"
 TITLES = {

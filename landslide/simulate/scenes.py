@@ -9,13 +9,13 @@ import numpy as np
 import shapely
 from rasterio.features import geometry_mask
 
-from .catalogue import DEM, EO, SAR, SAT, SENTINEL1, SENTINEL2, AssetRaster, ItemRecord
+from .catalogue import DEM, EO, SAR, SAT, SENTINEL1, SENTINEL2, VIEW, AssetRaster, ItemRecord
 from .changes import Change
-from .landscape import Landscape, crop
-from .noise import Floats, Random, cut
+from .landscape import Cover, Landscape, crop
+from .noise import Bytes, Floats, Random, cut
 from .sentinel1 import Orbit, radar_geometry, radar_scene, texture_db
-from .sentinel2 import BANDS, Optical, optical_scene
-from .site import Site, elevation_in_degrees
+from .sentinel2 import BANDS, Optical, clearness, optical_scene
+from .site import Site, elevation_in_degrees, mgrs_tile, nearest_in_degrees
 from .terrain import PIXEL
 
 WINDOW_DAYS = 60
@@ -24,6 +24,10 @@ OPTICAL_REPEAT = 5
 NEIGHBOUR_REPEAT = 20
 BASELINE_04 = date(2022, 1, 25)
 OVERCAST = 0.92
+UNSCORED = 8
+SCORE_STEP = 0.005
+RIVER = 3
+SCORES = {"nodata": 255, "data_type": "uint8", "scale": SCORE_STEP, "offset": 0.0, "spatial_resolution": 10}
 
 
 @dataclass(frozen=True)
@@ -47,19 +51,21 @@ class Event:
 
 
 def elevation_item(event: Event) -> ItemRecord:
-    """The elevation model; it knows nothing of the landslides."""
+    """The elevation model and its water body mask (0 land, 3 river); it knows nothing of the landslides."""
     elevation, transform = elevation_in_degrees(event.site, event.landscape.terrain.elevation)
     rows, columns = elevation.shape
     west, north = transform.c, transform.f
     outline = shapely.box(west, north + transform.e * rows, west + transform.a * columns, north)
     band = {"nodata": "nan", "data_type": "float32", "unit": "m"}
+    rivers = np.where(event.landscape.cover == Cover.WATER, np.uint8(RIVER), np.uint8(0))
+    water = AssetRaster(nearest_in_degrees(event.site, rivers), transform, {"nodata": 255, "data_type": "uint8"})
     return ItemRecord(
         id=f"DEM_{event.name}",
         collection=DEM,
         when=datetime(2021, 4, 22, tzinfo=UTC),
         epsg=4326,
         outline=outline,
-        assets={"data": AssetRaster(elevation, transform, band)},
+        assets={"data": AssetRaster(elevation, transform, band), "wbm": water},
         properties={"gsd": 30, "platform": "tandem-x"},
     )
 
@@ -104,17 +110,21 @@ def _radar_item(
             "sar:product_type": "RTC",
             "sat:orbit_state": orbit.state,
             "sat:relative_orbit": orbit.number,
+            "view:incidence_angle": round(orbit.incidence, 3),
+            "view:azimuth": 90 if orbit.looks_east else 270,
         },
-        extensions=(SAR, SAT),
+        extensions=(SAR, SAT, VIEW),
     )
 
 
 def optical_items(random: Random, event: Event) -> Iterator[ItemRecord]:
     """Scenes of one orbit every 5 days and, every 20 days, of a neighbouring orbit that covers part of the
-    area; days under closed cloud are left out, as archives filtered by cloud cover leave them out."""
+    area; days under closed cloud are left out, as archives filtered by cloud cover leave them out. One in eight has
+    no cloud score."""
     landscape, changes = _in_scene(event)
     main = int(random.integers(1, 144))
     orbits = ((main, OPTICAL_REPEAT, 1.0), (main % 143 + 1, NEIGHBOUR_REPEAT, 0.55))
+    taken = 0
     for number, repeat, share in orbits:
         swath, seen = _swath(event.site, share, tilt=0.2)
         start = int(random.integers(0, repeat))
@@ -122,11 +132,20 @@ def optical_items(random: Random, event: Event) -> Iterator[ItemRecord]:
             scene = optical_scene(random, landscape, changes, day)
             if np.mean(scene.cloud > 0.2) < OVERCAST:
                 platform = "sentinel-2a" if count % 2 == 0 else "sentinel-2b"
-                yield _optical_item(event, scene, day, platform, number, swath, seen)
+                taken += 1
+                scored = taken % UNSCORED != UNSCORED // 2
+                yield _optical_item(event, scene, day, platform, number, swath, seen, scored)
 
 
 def _optical_item(
-    event: Event, scene: Optical, day: int, platform: str, number: int, swath: shapely.Geometry, seen: Floats
+    event: Event,
+    scene: Optical,
+    day: int,
+    platform: str,
+    number: int,
+    swath: shapely.Geometry,
+    seen: Floats,
+    scored: bool,
 ) -> ItemRecord:
     when = event.instant(day, time(10, 30))
     offset, baseline = (-0.1, "04.00") if when.date() >= BASELINE_04 else (0.0, "03.01")
@@ -143,12 +162,15 @@ def _optical_item(
     scl = np.where(covered, scene.scl, 0).astype(np.uint8)
     half = event.site.transform(event.site.scene, 2 * PIXEL)
     assets["SCL"] = AssetRaster(scl, half, {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20})
+    if scored:
+        assets["cs_cdf"] = AssetRaster(_scores(scene, seen), transform, dict(SCORES))
     properties: dict[str, Any] = {
         "platform": platform,
         "constellation": "sentinel-2",
         "instruments": ["msi"],
         "eo:cloud_cover": round(float(np.isin(scl[covered], (8, 9, 10)).mean() * 100), 2),
         "s2:processing_baseline": baseline,
+        "s2:mgrs_tile": mgrs_tile(event.site),
         "sat:orbit_state": "descending",
         "sat:relative_orbit": number,
     }
@@ -162,6 +184,11 @@ def _optical_item(
         properties=properties,
         extensions=(EO, SAT),
     )
+
+
+def _scores(scene: Optical, seen: Floats) -> Bytes:
+    """The cloud score in steps of `SCORE_STEP`, 255 outside the swath."""
+    return np.where(seen > 0, np.rint(clearness(scene) / SCORE_STEP), 255).astype(np.uint8)
 
 
 def _in_scene(event: Event) -> tuple[Landscape, list[Change]]:

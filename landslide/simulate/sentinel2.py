@@ -24,6 +24,8 @@ SNOW = np.array([0.78, 0.79, 0.78, 0.70], np.float32)
 CLOUD = np.array([0.62, 0.61, 0.60, 0.64], np.float32)
 FIELD_LEAVES = np.array([1.1, 1.25, 1.15, 1.18], np.float32)
 
+OPAQUE, DEEP = 0.30, 0.70
+
 DARK, SHADOW, VEGETATION, BARE, WET, UNSURE, MEDIUM, HIGH, CIRRUS, WHITE = 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 
 
@@ -72,6 +74,13 @@ def optical_scene(random: Random, landscape: Landscape, changes: list[Change], d
     seen += 0.0025 * random.standard_normal(seen.shape, dtype=np.float32)
     seen = np.asarray(np.clip(seen, 0.0005, 1.5), np.float32)
     return Optical(seen, _classify(random, seen, cloud, shadow, snow, water, light), cloud, shadow)
+
+
+def clearness(scene: Optical) -> Floats:
+    """How well each pixel shows the ground, float32 from 0 (opaque) to 1 (clear), on the meaning of Cloud Score+: the
+    worse of cloud and shadow, so that 0.60 falls where the classification starts to see either."""
+    worse = np.maximum(scene.cloud / np.float32(OPAQUE), scene.shadow / np.float32(DEEP))
+    return np.asarray(1 - np.clip(worse, 0, 1), np.float32)
 
 
 def surface_reflectance(landscape: Landscape, changes: list[Change], day: int) -> tuple[Floats, Floats, Floats]:

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from pyproj import Transformer
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform_bounds
 from scipy import ndimage
 
-from .noise import Floats
+from .noise import Bytes, Floats
 from .places import Place
 from .terrain import PIXEL
 
@@ -74,6 +75,21 @@ def site_of(place: Place, size: int) -> Site:
 def elevation_in_degrees(site: Site, elevation: Floats) -> tuple[Floats, Affine]:
     """The domain's elevation at 1 arc second in EPSG:4326, float32, NaN outside, as GLO-30 would have it: averaged
     over 30 m; and the transform of that grid, which covers the area of interest and 600 m around it."""
+    at, transform = _arc_seconds(site)
+    sampled = ndimage.map_coordinates(ndimage.gaussian_filter(elevation, 1.2), at, order=1, cval=np.nan)
+    return sampled.astype(np.float32), transform
+
+
+def nearest_in_degrees(site: Site, layer: Bytes) -> Bytes:
+    """A layer of the domain on the grid of `elevation_in_degrees`, by the nearest pixel; 0 outside the domain."""
+    at, _ = _arc_seconds(site)
+    sampled: Bytes = ndimage.map_coordinates(layer, at, order=0, cval=0, mode="constant")
+    return sampled
+
+
+def _arc_seconds(site: Site) -> tuple[npt.NDArray[np.float64], Affine]:
+    """Where the pixel centres of the 1 arc second grid fall in the domain, in pixels (row or column, y, x), and the
+    grid's transform."""
     west, south, east, north = site.aoi
     high = DEM_MARGIN_DEGREES_LATITUDE
     wide = high / math.cos(math.radians(max(abs(south), abs(north))))
@@ -83,8 +99,18 @@ def elevation_in_degrees(site: Site, elevation: Floats) -> tuple[Floats, Affine]
     latitude = top - (np.arange(rows) + 0.5) * ARC_SECOND
     x, y = Transformer.from_crs(4326, site.epsg, always_xy=True).transform(*np.meshgrid(longitude, latitude))
     at = np.stack([(site.top - y) / PIXEL - 0.5, (x - site.left) / PIXEL - 0.5])
-    sampled = ndimage.map_coordinates(ndimage.gaussian_filter(elevation, 1.2), at, order=1, cval=np.nan)
-    return sampled.astype(np.float32), from_origin(left, top, ARC_SECOND, ARC_SECOND)
+    return at, from_origin(left, top, ARC_SECOND, ARC_SECOND)
+
+
+def mgrs_tile(site: Site) -> str:
+    """The 100 km square of the military grid that the area's upper left corner lies in, as Sentinel-2 tiles are
+    named, such as `54TWN`."""
+    zone = site.epsg % 100
+    left, _, _, top = site.bounds(site.area)
+    band = "CDEFGHJKLMNPQRSTUVWX"[min(int((site.aoi[1] + 80) // 8), 19)]
+    column = ("STUVWXYZ", "ABCDEFGH", "JKLMNPQR")[zone % 3][int(left // 100_000) - 1]
+    row = "ABCDEFGHJKLMNPQRSTUV"[(int(top // 100_000) + (0 if zone % 2 else 5)) % 20]
+    return f"{zone:02d}{band}{column}{row}"
 
 
 def _degrees_around(place: Place, epsg: int, half: float) -> Bounds:

@@ -32,7 +32,7 @@ from .site import Site, site_of
 from .slides import Slide, make_slides, slide_change
 from .terrain import PIXEL
 
-VERSION = 1
+VERSION = 2
 FEWEST_EVENTS, SMALLEST_SIZE = 3, 64
 SHARES = {Truth.CLEAR_CUT: 1.25, Truth.HARVEST: 1.2, Truth.FLOOD: 0.25}
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from landslide.errors import ServiceError, SourceError, StoreError
 from landslide.grid import Roi, blocks
 from landslide.sources.earthengine import journal as journals
-from landslide.sources.earthengine.gate import Gate
 from landslide.sources.earthengine.figures import Figures
+from landslide.sources.earthengine.gate import Gate
 from landslide.sources.earthengine.journal import Journal, bounds
 from landslide.sources.earthengine.tiler import SPARE, Patience, Progress, deliver, tile_side
 from tests.earthengine.faults import refusal
