@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: install demo test lint real bench-mapping clean help
+.PHONY: install demo test lint real bench-mapping bench-earthengine live-earthengine clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -34,6 +34,13 @@ real: install ## trials on real scenes; DATA=folder of them
 
 bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
 	$(BIN)/python -m tests.benchmarks.mapping
+
+bench-earthengine: install ## our tiler beside xee and geedim, against a simulated Earth Engine
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	$(BIN)/python -m tests.benchmarks.earthengine
+
+live-earthengine: install ## what only Google can answer, with the credentials of this machine
+	$(BIN)/python -m pytest -v -s tests/trials/live_earthengine.py
 
 clean: ## remove what was made, but not the environment
 	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,10 @@
-"""The command line: `landslide simulate | prepare | train | evaluate | map | demo | doctor`.
+"""The command line: `landslide simulate | prepare | preview | train | evaluate | map | demo | doctor`.
 
 Exit status 0 on success, 1 on failure, 2 on unusable input. Heavy imports wait until a command needs them.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -46,10 +46,14 @@ def simulate(
 def prepare(
     cases: CasesArgument,
     store: StoreOption = Path("store"),
+    plan: Annotated[bool, typer.Option("--plan", help="Only tell what Earth Engine would be asked for.")] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Turn scenes into the stack and label of each case."""
+    if plan:
+        _show_plan(cases, as_json)
+        return
     with running(verbose):
         from landslide.cases import load_case
 
@@ -63,6 +67,20 @@ def prepare(
         show({name: {**reference, "path": path(reference, store)} for name, reference in references.items()}, True, "")
     else:
         show_rows(rows, "Prepared cases")
+
+
+@app.command()
+def preview(
+    case: Annotated[Path, typer.Argument(help="Case file (YAML).", metavar="CASE.yaml")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("map.html"),
+) -> None:
+    """Look at an Earth Engine case before exporting it: composites, change, terrain, outlines, in a page."""
+    with running(verbose=False):
+        from landslide.cases import load_case
+        from landslide.sources.earthengine.preview import write_preview
+
+        write_preview(load_case(case), out)
+    console.print(f"{out}: open it in a browser; its layers are drawn by Earth Engine as you look", highlight=False)
 
 
 @app.command()
@@ -130,6 +148,10 @@ def map_(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    source: Annotated[
+        Literal["stac", "earthengine"],
+        typer.Option(help="Where scenes come from: a catalogue, or a simulated service."),
+    ] = "stac",
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -137,7 +159,7 @@ def demo(
     with running(verbose):
         from flows.demo import run_demo
 
-        result = run_demo(out)
+        result = run_demo(out, source)
     show(result, as_json, "Landslides on an event that no model was trained on")
 
 
@@ -154,6 +176,24 @@ def doctor(store: StoreOption = Path("store"), as_json: JsonOption = False) -> N
     if any(finding["state"] == "missing" for finding in findings):
         console.print("Something needed is missing: see above.")
         raise typer.Exit(FAILURE)
+
+
+def _show_plan(cases: list[Path], as_json: bool) -> None:
+    with running(verbose=False):
+        from flows.plan import ALLOWANCES, plan_rows
+        from landslide.cases import load_case
+
+        rows = plan_rows([load_case(path) for path in cases])
+    if as_json:
+        show({"plan": rows, "eecu_hours": sum(row["EECU-hours"] for row in rows), "allowances": ALLOWANCES}, True, "")
+        return
+    show_rows(rows, "What Earth Engine would be asked for")
+    tiers = ", ".join(f"{name} {hours:,}" for name, hours in ALLOWANCES.items())
+    total = sum(row["EECU-hours"] for row in rows)
+    console.print(
+        f"About {total:.2g} EECU-hours in all, within an order of magnitude. Non-commercial projects have a month: "
+        f"{tiers}.", highlight=False,
+    )  # fmt: skip
 
 
 def _show_scores(results: dict[str, Path], as_json: bool) -> None:

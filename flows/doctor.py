@@ -6,16 +6,17 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from landslide.errors import StoreError
+from landslide.errors import ServiceError, SourceError, StoreError
 from landslide.store import writable
 
 PACKAGES = (
     "torch", "segmentation-models-pytorch", "prefect", "rasterio", "xarray", "rioxarray", "odc-geo", "odc-stac",
-    "pystac-client", "geopandas", "h5py", "safetensors",
+    "pystac-client", "geopandas", "h5py", "safetensors", "earthengine-api",
 )  # fmt: skip
 CATALOGUES = {
     "Planetary Computer": "https://planetarycomputer.microsoft.com/api/stac/v1",
@@ -37,6 +38,7 @@ def examine(store: Path) -> list[Finding]:
         _prefect(),
         _signer(),
         *(_reachable(name, url) for name, url in CATALOGUES.items()),
+        *_earth_engine(),
     ]
 
 
@@ -106,6 +108,29 @@ def _signer() -> Finding:
 
 def _reachable(name: str, url: str) -> Finding:
     return _answers(name, url, "needed only for cases whose catalogue it is", needed=False)
+
+
+def _earth_engine() -> list[Finding]:
+    """Credentials, project and a request for one pixel; each needs the one before."""
+    from landslide.sources.earthengine import session
+    from landslide.sources.earthengine.asking import patiently
+    from landslide.sources.earthengine.pixels import one_pixel
+
+    try:
+        found = session.find()
+    except SourceError as error:
+        return [_finding("Earth Engine sign-in", False, f"{error}; only for `source: earthengine`", needed=False)]
+    findings = [_finding("Earth Engine sign-in", True, f"{found.kind}, {found.place}")]
+    try:
+        connected = session.connect()
+        findings.append(_finding("Earth Engine project", True, f"{connected.project} at {connected.url}"))
+        started = monotonic()
+        patiently(lambda: one_pixel(connected))
+        findings.append(_finding("Earth Engine pixel", True, f"one came back in {monotonic() - started:.1f} s"))
+    except (SourceError, ServiceError) as error:
+        name = "Earth Engine project" if len(findings) == 1 else "Earth Engine pixel"
+        findings.append(_finding(name, False, str(error), needed=False))
+    return findings
 
 
 def _answers(what: str, url: str, otherwise: str, needed: bool = True) -> Finding:

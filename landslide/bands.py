@@ -61,6 +61,7 @@ BANDS: dict[str, Band] = _table(
     Band("red_post", "1", "s2", "median reflectance after the event"),
     Band("rg_change", "1", "s2", "red over green, after minus before"),
     Band("brightness_change", "1", "s2", "mean visible reflectance, after minus before"),
+    Band("water", "1", "water", "1 on permanent water, 0 elsewhere"),
     *_landslide4sense(),
 )
 

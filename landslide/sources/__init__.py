@@ -3,15 +3,16 @@
 A new source is one module with a class that satisfies `Source`, one model in `cases.py`, one row in `open_source`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from landslide.cases import ArchiveSource, Case, FilesSource
+from landslide.cases import ArchiveSource, Case, EarthEngineSource, FilesSource
 from landslide.grid import Roi
 
 SEEN = ("s1_pre", "s1_post", "s2_pre", "s2_post")
@@ -66,6 +67,22 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Exporter(Source, Protocol):
+    """A source whose pixels a service computes: it asks for many blocks at once, and keeps what has come."""
+
+    def export(self, part: str, workspace: Path) -> Iterator[tuple[Roi, Block]]:
+        """The whole part in blocks of the source's choice, each as soon as it is there.
+
+        What has come is kept in the workspace, so that an export that was killed goes on from there.
+        """
+        ...
+
+    def account(self) -> dict[str, Any]:
+        """What the export took: requests, bytes, retries, seconds, and what the service charged; JSON."""
+        ...
+
+
 def open_source(case: Case) -> Source:
     """The source that a case names, opened on the case's grid.
 
@@ -80,6 +97,10 @@ def open_source(case: Case) -> Source:
         from landslide.sources.files import Files
 
         return Files(case, config)
+    if isinstance(config, EarthEngineSource):
+        from landslide.sources.earthengine.source import EarthEngine
+
+        return EarthEngine(case, config)
     from landslide.sources.stac import Stac
 
     return Stac(case, config)
