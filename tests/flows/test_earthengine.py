@@ -20,6 +20,8 @@ from landslide.mapping import MapSummary
 from landslide.simulate import World, simulate_world
 from landslide.simulate.earthengine import Loopback, serve
 from landslide.sources.earthengine import session
+from landslide.store import verify
+from tasks.stage import path
 from tests.earthengine.secrets import CANARY, service_account
 
 ee.deprecation._FetchDataCatalogStac = lambda: {}  # it would ask the network at every sign-in
