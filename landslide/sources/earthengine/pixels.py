@@ -2,7 +2,7 @@
 
 import io
 import json
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import ee
@@ -80,11 +80,23 @@ def planes(reply: bytes, bands: tuple[str, ...]) -> NDArray[np.float32]:
 
     Raises ValueError where it is cut short, SourceError where it holds something else than was asked for.
     """
-    table = np.load(io.BytesIO(reply), allow_pickle=False)
-    if table.dtype.names != bands or {table.dtype[name] for name in bands} != {np.dtype("float32")}:
-        raise SourceError(f"Earth Engine sent {table.dtype} for float32 bands {list(bands)}. Please report this")
-    by_pixel = table.view(np.float32).reshape(*table.shape, len(bands))
-    return np.ascontiguousarray(np.moveaxis(by_pixel, -1, 0))
+    start = 10 + int.from_bytes(reply[8:10], "little")
+    dtype, (height, width) = _layout(reply[:start])
+    if dtype.names != bands or {dtype[name] for name in bands} != {np.dtype("float32")}:
+        raise SourceError(f"Earth Engine sent {dtype} for float32 bands {list(bands)}. Please report this")
+    if len(reply) - start != height * width * dtype.itemsize:
+        raise ValueError(f"truncated reply: {len(reply)} bytes")
+    by_pixel = np.frombuffer(reply, np.float32, offset=start).reshape(height, width, len(bands))
+    return np.moveaxis(by_pixel, -1, 0).copy(order="C")
+
+
+@lru_cache(maxsize=64)
+def _layout(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """dtype and shape by the header of a NumPy file of version 1, which tiles of one size share."""
+    stream = io.BytesIO(header)
+    np.lib.format.read_magic(stream)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    return dtype, shape
 
 
 def one_pixel(session: Session) -> None:

@@ -36,7 +36,7 @@ CONNECTION = {
     "google.auth.exceptions.TransportError",
     "httplib2.error.ServerNotFoundError",
     "requests.exceptions.ConnectionError",
-    "urllib3.exceptions.ProtocolError",
+    "urllib3.exceptions.HTTPError",
     "socket.gaierror",
 }
 TIMEOUT = {"requests.exceptions.Timeout", "urllib3.exceptions.TimeoutError"}
@@ -135,9 +135,11 @@ def _by_type(error: BaseException) -> Judgement | None:
         return Judgement(Verdict.PERMANENT, "certificate")
     if isinstance(error, TimeoutError) or names & TIMEOUT:
         return Judgement(Verdict.TRANSIENT, "timeout")
+    if names & REPLY:
+        return Judgement(Verdict.TRANSIENT, "broken reply")
     if isinstance(error, ConnectionError | ssl.SSLError) or names & CONNECTION:
         return Judgement(Verdict.TRANSIENT, "connection")
-    if isinstance(error, HTTPException | EOFError | json.JSONDecodeError) or names & REPLY:
+    if isinstance(error, HTTPException | EOFError | json.JSONDecodeError):
         return Judgement(Verdict.TRANSIENT, "broken reply")
     if type(error) is ValueError and BROKEN.search(str(error)):  # np.load on a body cut short, or on an error page
         return Judgement(Verdict.TRANSIENT, "broken reply")
