@@ -400,7 +400,7 @@ def test_a_slow_consumer_stalls_the_requests_and_bounds_the_memory(tmp_path: Pat
         weakref.finalize(values, changed, -values.nbytes)
         return values
 
-    run = Run(tmp_path, (640, 640), gate=Gate(20, bytes=5 * tile + 7))
+    run = Run(tmp_path, (640, 640), gate=Gate(20, bytes=5 * 2 * tile + 7))
     tiles = run.tiles(fetch)
     next(tiles)
     until(lambda: run.figures.requests == 5)

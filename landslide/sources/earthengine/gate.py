@@ -15,7 +15,7 @@ from landslide.errors import InputError
 
 REQUESTS = 20
 MOST = 40  # the service's quota of concurrent interactive requests for a project
-MEMORY = 2**30
+MEMORY = 832 * 2**20  # twenty of the largest tiles and their replies
 
 
 class _Line:

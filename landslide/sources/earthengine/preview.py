@@ -102,4 +102,9 @@ def _geemap() -> Any:
         raise SourceError(
             f'the preview needs geemap, which is not installed ({error}): pip install "landslide[preview]"'
         ) from error
+    except AttributeError as error:
+        raise SourceError(
+            "geemap was imported before without its folium backend. Restart, and make the preview first, or set "
+            "USE_FOLIUM=1 in the environment"
+        ) from error
     return foliumap

@@ -242,7 +242,8 @@ def _size(roi: Roi) -> tuple[int, int]:
 
 
 def _nbytes(roi: Roi, bands: int) -> int:
-    return bands * math.prod(_size(roi)) * FLOAT
+    """What a tile takes of memory at most: its pixels, and the reply that they are taken out of."""
+    return 2 * bands * math.prod(_size(roi)) * FLOAT
 
 
 def _name(roi: Roi) -> str:
