@@ -187,7 +187,8 @@ def _show_plan(cases: list[Path], as_json: bool) -> None:
     if as_json:
         show({"plan": rows, "eecu_hours": sum(row["EECU-hours"] for row in rows), "allowances": ALLOWANCES}, True, "")
         return
-    show_rows(rows, "What Earth Engine would be asked for")
+    told = ("case", "S1", "S2", "scored", "way", "tiles", "MB", "EECU-hours")  # what a terminal is wide enough for
+    show_rows([{name: row[name] for name in told} for row in rows], "What Earth Engine would be asked for")
     tiers = ", ".join(f"{name} {hours:,}" for name, hours in ALLOWANCES.items())
     total = sum(row["EECU-hours"] for row in rows)
     console.print(

@@ -1,6 +1,7 @@
 """What preparing cases will ask of Earth Engine, before anything runs."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 from landslide.cases import Case, EarthEngineSource
@@ -30,11 +31,11 @@ def _row(case: Case, source: Any) -> Row:
         "case": case.id,
         "size": f"{plan.width} × {plan.height}",
         "bands": plan.bands,
-        "scenes": ", ".join(f"{len(found.scenes)} {name}" for name, found in sensors.items() if found) or "none",
-        "cloud score": f"{recipe.optical.linked:.0%}" if recipe.optical else None,
+        **{name: len(found.scenes) if found else 0 for name, found in sensors.items()},
+        "scored": f"{recipe.optical.linked:.0%}" if recipe.optical else None,
         "way": plan.way,
         "tiles": plan.tiles,
-        "MB": round(plan.bytes / 1e6, 1),
+        "MB": ceil(plan.bytes / 1e6),
         "requests": plan.tiles if plan.way == "tiles" else 1,
         "EECU-hours": float(f"{plan.eecu_hours:.2g}"),
         "of a month": f"{plan.share_of_allowance:.2%}",

@@ -10,7 +10,7 @@ from time import monotonic
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from landslide.cases import Case
-from landslide.progress import Update, also_reporting
+from landslide.progress import Reporter, Update, also_reporting
 from landslide.sources import open_source
 from landslide.stack import prepare
 from landslide.store import Request, Store
@@ -24,7 +24,7 @@ EVERY = 2.0  # seconds between two updates of what the UI shows
 def prepare_case(request: Request, store: Path, case: Case) -> dict[str, str]:
     """The prepared case of one event."""
     workspace = Store(store).workspace(request)
-    with _turn(case), also_reporting(_artifact):
+    with _turn(case), also_reporting(_artifact(case)):
         reference = obtain(request, store, lambda folder: prepare(case, open_source(case), folder, workspace))
     shutil.rmtree(workspace, ignore_errors=True)
     return reference
@@ -35,17 +35,21 @@ def _turn(case: Case) -> AbstractContextManager[object]:
     return nullcontext() if case.source.kind == "earthengine" else HERE
 
 
-@contextmanager
-def _artifact(description: str, total: float) -> Iterator[Update]:
-    """The run's progress in Prefect's UI."""
-    artifact = create_progress_artifact(progress=0.0, description=description)
-    told = monotonic()
+def _artifact(case: Case) -> Reporter:
+    """The progress of a case in Prefect's UI, with a word on how it goes."""
 
-    def update(done: float, note: str) -> None:
-        nonlocal told
-        if done >= total or monotonic() - told > EVERY:
-            told = monotonic()
-            words = f"{description}: {done:.0f} of {total:.0f}{f', {note}' if note else ''}"
-            update_progress_artifact(artifact, progress=100 * done / max(total, 1), description=words)  # type: ignore[arg-type]
+    @contextmanager
+    def report(description: str, total: float) -> Iterator[Update]:
+        artifact = create_progress_artifact(progress=0.0, key=f"progress-{case.id}", description=description)
+        told = monotonic()
 
-    yield update
+        def update(done: float, note: str) -> None:
+            nonlocal told
+            if done >= total or monotonic() - told > EVERY:
+                told = monotonic()
+                words = f"{description}: {done:.0f} of {total:.0f}{f', {note}' if note else ''}"
+                update_progress_artifact(artifact, progress=100 * done / max(total, 1), description=words)  # type: ignore[arg-type]
+
+        yield update
+
+    return report
