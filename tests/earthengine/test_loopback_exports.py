@@ -141,3 +141,24 @@ def test_exports_wait_run_fail_and_are_cancelled(world: World):
         states = [finished(task)["metadata"]["state"] for task in tasks]
         assert states == ["FAILED", "SUCCEEDED", "CANCELLED"]
         assert list((loopback.buckets / "results" / "queue").iterdir()) == [loopback.buckets / "results/queue/1.tif"]
+
+
+def test_the_charge_grows_while_an_export_runs_and_cancelling_ends_it(world: World):
+    with serve(world.folder, delay=0.4) as loopback:
+        sign_in(loopback.url)
+        task = started("meter/out", fileDimensions=[256, 128], shardSize=64)
+        charges = []
+        for _ in range(300):
+            metadata = ee.data.getOperation(task.name)["metadata"]
+            if metadata["state"] == "RUNNING":
+                charges.append(metadata["batchEecuUsageSeconds"])
+            if len(set(charges)) >= 3:
+                break
+            time.sleep(0.02)
+        assert charges == sorted(charges)
+        assert charges[-1] > 0
+        ee.data.cancelOperation(task.name)
+        assert finished(task)["metadata"]["state"] == "CANCELLED"
+        files = [path.name for path in (loopback.buckets / "results" / "meter").iterdir()]
+    assert 0 < len(files) < 4
+    assert not [name for name in files if name.startswith(".")]

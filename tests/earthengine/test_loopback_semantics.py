@@ -1,11 +1,15 @@
 """How the loopback computes: lattices, masks, names, types, reducers, neighbourhoods, seams."""
 
+import io
+
 import ee
 import numpy as np
+import pyproj
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image as Pictures
 
 from landslide.simulate.earthengine import Loopback
 from tests.earthengine.loopback import AREA, CRS, LEFT, TOP, UTM, grid, pixels, sign_in, values
@@ -438,6 +442,40 @@ def test_painting_goes_by_pixel_centres():
     assert_array_equal(values(raster, grid(5, 4), missing=0) / 4, found)
     clipped = values(ee.Image(1).clip(polygon), grid(5, 4), missing=0)
     assert_array_equal(clipped, found)
+
+
+def square_in_metres() -> "ee.FeatureCollection":
+    """From 100 m to 300 m east and south of the corner, with straight edges in UTM."""
+    corners = [[LEFT + 100, TOP - 100], [LEFT + 300, TOP - 100], [LEFT + 300, TOP - 300], [LEFT + 100, TOP - 300]]
+    return ee.FeatureCollection([ee.Feature(ee.Geometry.Polygon([corners], CRS, False))])
+
+
+def test_outlines_are_painted_on_nothing_centred_on_the_edge():
+    def painted(asked: dict, **width: int) -> np.ndarray:
+        return values(ee.Image().byte().paint(featureCollection=square_in_metres(), color=1, **width), asked)
+
+    y, x = np.mgrid[0:40, 0:40]
+    inside = (x >= 10) & (x < 30) & (y >= 10) & (y < 30)
+    assert_array_equal(painted(grid(40, 40)), np.where(inside, 1, -1))
+    edge = painted(grid(40, 40), width=2)
+    assert_array_equal(edge[20], np.where(np.isin(np.arange(40), [9, 10, 29, 30]), 1, -1))
+    assert_array_equal(edge, edge.T)
+    fine = painted(grid(80, 80, (5.0, 0.0, LEFT, 0.0, -5.0, TOP)), width=4)
+    assert_array_equal(np.flatnonzero(fine[40] == 1), [18, 19, 20, 21, 58, 59, 60, 61])
+
+
+def test_outlines_are_drawn_on_tiles_of_maps():
+    shown = ee.Image().byte().paint(featureCollection=square_in_metres(), color=1, width=2).visualize(palette=["#f00"])
+    fetcher = shown.getMapId()["tile_fetcher"]
+    side = 40_075_016.68557849 / 2**15
+    x, y = pyproj.Transformer.from_crs(CRS, "EPSG:3857").transform(LEFT + 200, TOP - 200)
+    column, row = int(x / side + 2**14), int(2**14 - y / side)
+    around = [fetcher.fetch_tile(column + right, row + down, 15) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    colours = np.concatenate([np.asarray(Pictures.open(io.BytesIO(png))).reshape(-1, 4) for png in around])
+    drawn = colours[colours[:, 3] > 0]
+    length = 4 * 200 / np.cos(np.radians(42.45)) / (side / 256)  # in pixels of web Mercator
+    assert len(drawn) == pytest.approx(2 * length, rel=0.05)
+    assert (drawn == (255, 0, 0, 255)).all()
 
 
 def involved() -> "ee.Image":

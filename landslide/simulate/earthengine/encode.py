@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,16 @@ def common(bands: Sequence[Band]) -> PixelType:
     return wide
 
 
+def _go_on() -> None:
+    """Nothing to do between blocks."""
+
+
 def write_geotiff(
-    path: Path | str, bands: Sequence[Band], grid: Grid, fill: float | None, whole: Grid | None = None
+    path: Path | str, bands: Sequence[Band], grid: Grid, fill: float | None, after_block: Callable[[], None] = _go_on
 ) -> None:
     """The bands on the grid as one file of their common type; masked pixels are `fill` or the type's own nodata.
 
-    Where `fill` is stated it is the file's nodata; otherwise the file states none. `whole`: see `exports`.
+    Where `fill` is stated it is the file's nodata; otherwise the file states none. What `after_block` raises ends it.
     """
     kind = common(bands)
     dtype = kind.dtype.newbyteorder("=")
@@ -102,6 +106,7 @@ def write_geotiff(
             window = rasterio.windows.Window.from_slices(rows, columns)
             stack = [np.where(mask, values, missing).astype(dtype) for values, mask in tiles]
             raster.write(np.stack(stack), window=window)
+            after_block()
 
 
 def geotiff(bands: Sequence[Band], grid: Grid) -> bytes:

@@ -49,7 +49,7 @@ class Operation:
             "@type": "type.googleapis.com/google.earthengine.v1.OperationMetadata", "state": self.state,
             "description": self.description, "type": "EXPORT_IMAGE", "priority": 100,
             "createTime": _told(self.created), "updateTime": _told(self.ended or self.started or self.created),
-            "attempt": 1, "progress": round(self.progress, 4), "batchEecuUsageSeconds": round(self.seconds, 3),
+            "attempt": 1, "progress": round(self.progress, 4), "batchEecuUsageSeconds": round(self.seconds, 6),
         }  # fmt: skip
         if self.started is not None:
             metadata["startTime"] = _told(self.started)
@@ -66,7 +66,10 @@ class Operation:
 
 
 class Exports:
-    """All operations of a server; at most two run at a time, as many as Google runs of a project on average."""
+    """All operations of a server; at most two run at a time, as many as Google runs of a project on average.
+
+    `delay` is how long one is pending, and how long it still runs after each file, in seconds.
+    """
 
     def __init__(
         self, storage: Storage, evaluate: Callable[[Mapping[str, Any]], Image], delay: float, failing: int
@@ -129,11 +132,10 @@ class Exports:
         with self._slots:
             self._stopped.wait(self._delay)
             operation.started, operation.state = datetime.now(UTC), "RUNNING"
-            begun = time.thread_time()
             try:
                 if number <= self._failing:
                     raise ApiError("An internal server error has occurred (loopback).", 500)
-                self._write(operation, body)
+                self._write(operation, body, _Meter(operation))
                 operation.progress, final = 1.0, "SUCCEEDED"
             except _CancelledError:
                 operation.error, final = {"code": 1, "message": "Cancelled."}, "CANCELLED"
@@ -141,11 +143,10 @@ class Exports:
                 operation.error, final = {"code": 3, "message": error.message}, "FAILED"
             except Exception as error:  # an operation must end, whatever the loopback's own fault
                 operation.error, final = {"code": 13, "message": f"Loopback: {error!r}"}, "FAILED"
-            operation.seconds = time.thread_time() - begun
             operation.ended = datetime.now(UTC)
             operation.state = final
 
-    def _write(self, operation: Operation, body: Mapping[str, Any]) -> None:
+    def _write(self, operation: Operation, body: Mapping[str, Any], meter: "_Meter") -> None:
         options = body["fileExportOptions"]
         bucket = options["cloudStorageDestination"]["bucket"]
         prefix = options["cloudStorageDestination"].get("filenamePrefix") or operation.description or "export"
@@ -162,18 +163,31 @@ class Exports:
             )
         geotiff = options.get("geoTiffOptions", {})
         parts = files(grid, geotiff)
+        meter()
         for place, (suffix, part) in enumerate(parts):
-            if operation.cancelled.is_set():
-                raise _CancelledError
             path = self._storage.path(bucket, f"{prefix}{suffix}.tif")
-            _write_file(path, [*image.bands], part, geotiff)
+            _write_file(path, image.bands, part, geotiff, meter)
             operation.progress = (place + 1) / len(parts)
+            operation.cancelled.wait(self._delay)
+            meter()
         folder = prefix.rpartition("/")[0]
         operation.uris = [f"https://console.developers.google.com/storage/browser/{bucket}/{folder}"]
 
 
 class _CancelledError(Exception):
     """The operation was asked to stop."""
+
+
+class _Meter:
+    """Called after each piece of an operation's work, in its thread: charges the time it took."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation, self._begun = operation, time.thread_time()
+
+    def __call__(self) -> None:
+        self._operation.seconds = time.thread_time() - self._begun
+        if self._operation.cancelled.is_set():
+            raise _CancelledError
 
 
 def files(grid: Grid, options: Mapping[str, Any]) -> list[tuple[str, Grid]]:
@@ -197,20 +211,24 @@ def _size(grid: Grid, row: int, column: int, height: int, width: int) -> tuple[i
     return min(height, grid.shape[0] - row), min(width, grid.shape[1] - column)
 
 
-def _write_file(path: Path, bands: Sequence[Band], grid: Grid, options: Mapping[str, Any]) -> None:
-    """One file, published whole."""
+def _write_file(
+    path: Path, bands: Sequence[Band], grid: Grid, options: Mapping[str, Any], after_block: Callable[[], None]
+) -> None:
+    """One file, published whole or not at all."""
     if options.get("skipEmptyFiles") and _empty(bands, grid):
         return
     stated = (options.get("noData") or {}).get("floatValue")
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    write_geotiff(scratch, bands, grid, None if stated is None else float(stated))
-    if options.get("cloudOptimized"):
-        cog = scratch.with_name(f"{scratch.name}.cog")
-        rasterio.shutil.copy(scratch, cog, driver="COG", compress="deflate", level=1, overviews="none")
-        scratch.unlink()
-        scratch = cog
-    os.replace(scratch, path)
+    cog = scratch.with_name(f"{scratch.name}.cog")
+    try:
+        write_geotiff(scratch, bands, grid, None if stated is None else float(stated), after_block)
+        if options.get("cloudOptimized"):
+            rasterio.shutil.copy(scratch, cog, driver="COG", compress="deflate", level=1, overviews="none")
+            os.replace(cog, scratch)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _empty(bands: Sequence[Band], grid: Grid) -> bool:

@@ -131,7 +131,9 @@ def client_file(name: str) -> Path:
     """A file that the client's package carries for its own tests; InputError if the package is not installed."""
     found = importlib.util.find_spec("ee")
     if found is None or found.origin is None:
-        raise InputError("The loopback Earth Engine needs the package earthengine-api: install landslide[earthengine].")
+        raise InputError(
+            "The loopback Earth Engine needs earthengine-api, which landslide depends on: install it again."
+        )
     path = Path(found.origin).parent / "tests" / name
     if not path.is_file():
         raise InputError(f"The installed earthengine-api has no {path.name} among its tests: install another release.")

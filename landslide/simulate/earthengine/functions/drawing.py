@@ -22,7 +22,10 @@ BLACK = (0, 0, 0, 255)
 
 @algorithm("Image.paint")
 def paint(image: Image, feature_collection: Collection, color: Any, width: Any) -> Image:
-    """A value in every band where features lie, or where their outlines of a width in pixels do; later ones on top."""
+    """A value in every band where features lie, or where their outlines of a width in pixels do; later ones on top.
+
+    What is painted is masked no more: `ee.Image().byte().paint(…)` draws on nothing.
+    """
     values = [_value_of(element, color) for element in feature_collection.elements]
     kind = _type_of(values)
     return image.with_bands([_painted(band, feature_collection.elements, values, width, kind) for band in image.bands])
@@ -45,11 +48,12 @@ def _painted(band: Band, elements: Sequence[Element], values: Sequence[float], w
 
     def pull(render: Render, grid: Grid) -> Tile:
         tile = band.on(render, grid).full(grid.shape)
-        out = np.array(wide(tile.values, kind))
+        out, mask = np.array(wide(tile.values, kind)), np.array(tile.mask)
         for element, value in zip(elements, values, strict=True):
             line = None if width is None else _value_of(element, width)
-            out[covered(render, element, grid, line)] = value
-        return Tile(out, tile.mask)
+            lies = covered(render, element, grid, line)
+            out[lies], mask[lies] = value, True
+        return Tile(out, mask)
 
     return band.computed(pull, kind)
 
