@@ -220,18 +220,20 @@ def test_a_bucket_brings_the_same(
 
 
 def test_a_bucket_export_is_found_again(
-    case: Case, service: Loopback, connected: session.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: Case, connected: session.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second process takes up the task of the first, and does not start another."""
+    """A second process takes up the task of the first; another workspace knows of none and starts its own."""
     monkeypatch.setattr("landslide.sources.earthengine.bucket.POLL", 0.05)
     one = by_service(case, **TERRAIN, export={"way": "bucket", "bucket": "my-bucket"})
-    first = open_source(one).export(PART, tmp_path)  # type: ignore[attr-defined]
+    source = open_source(one)
+    assert isinstance(source, Exporter)
+    first = source.export(PART, tmp_path / "same")
     next(first)
-    first.close()
-    before = service.record.routes["image:export"]
-    _, account = exported(one, tmp_path)
-    assert service.record.routes["image:export"] == before
-    assert account["charged"]["name"].startswith("projects/loopback/operations/")
+    first.close()  # type: ignore[attr-defined]
+    started = source.account()["charged"]["name"]
+    assert started.startswith("projects/loopback/operations/")
+    assert exported(one, tmp_path / "same")[1]["charged"]["name"] == started
+    assert exported(one, tmp_path / "other")[1]["charged"]["name"] != started
 
 
 def test_a_charge_over_the_cap_cancels_the_task(
