@@ -9,7 +9,6 @@ from google.auth.credentials import AnonymousCredentials
 CRS = "EPSG:32654"
 LEFT, TOP = 500_000.0, 4_700_000.0
 UTM = (10.0, 0.0, LEFT, 0.0, -10.0, TOP)
-AREA = (140.9, 42.4, 141.1, 42.5)  # degrees around (LEFT, TOP)
 
 
 def sign_in(url: str, project: str = "loopback", credentials: Any = None, retries: int = 0) -> None:

@@ -41,16 +41,13 @@ def first(collection: str, *filters: Any) -> tuple["ee.Image", str]:
     return found.first(), index
 
 
-def test_radar_is_linear_power_and_decibel(items: dict[str, pystac.Item]):
+def test_radar_is_linear_power(items: dict[str, pystac.Item]):
     image, index = first("COPERNICUS/S1_GRD_FLOAT")
     power = read(items[index], "vv")
     seen = np.isfinite(power)
     found = pixels(image, own_grid(image))
     assert_array_equal(found["VV"], np.where(seen, power, 0))
     assert_allclose(found["angle"], items[index].properties["view:incidence_angle"], rtol=1e-6)
-    decibel, same = first("COPERNICUS/S1_GRD")
-    assert same == index
-    assert_allclose(pixels(decibel, own_grid(decibel))["VV"][seen], 10 * np.log10(power[seen]), rtol=1e-6)
     told = image.getInfo()["properties"]
     assert told["orbitProperties_pass"] == items[index].properties["sat:orbit_state"].upper()
     assert told["platformHeading"] == {"ASCENDING": 0, "DESCENDING": 180}[told["orbitProperties_pass"]]
@@ -100,16 +97,14 @@ def test_scores_exist_for_most_scenes_only(items: dict[str, pystac.Item]):
 
 
 def test_elevation_and_water(items: dict[str, pystac.Item]):
-    for collection in ("COPERNICUS/DEM/GLO30_2024_1", "COPERNICUS/DEM/GLO30"):
-        image, index = first(collection)
-        found = pixels(image, own_grid(image))
-        assert_array_equal(found["DEM"], np.nan_to_num(read(items[index], "data")))
-        assert_array_equal(found["WBM"], read(items[index], "wbm"))
+    image, index = first("COPERNICUS/DEM/GLO30_2024_1")
     own = own_grid(image)
+    found = pixels(image, own)
+    assert_array_equal(found["DEM"], np.nan_to_num(read(items[index], "data")))
+    assert_array_equal(found["WBM"], read(items[index], "wbm"))
     nasadem = pixels(ee.Image("NASA/NASADEM_HGT/001"), own)
     assert nasadem.dtype["elevation"] == np.int16
     assert_array_equal(nasadem["elevation"], np.rint(found["DEM"]))
-    assert_array_equal(nasadem["swb"] == 255, found["WBM"] > 0)
     occurrence = pixels(ee.Image("JRC/GSW1_4/GlobalSurfaceWater").select("occurrence").unmask(0, False), own)
     assert_array_equal(occurrence["occurrence"] > 0, found["WBM"] > 0)
 
@@ -120,7 +115,7 @@ def test_images_have_addresses_and_versions():
     told = image.getInfo()
     assert told["id"] == f"{S2}/{index}"
     assert told["version"] == told["properties"]["system:version"]
-    assert ee.Image(f"projects/earthengine-public/assets/{S2}/{index}").id().getInfo() == f"{S2}/{index}"
+    assert ee.Image(f"projects/earthengine-public/assets/{S2}/{index}").getInfo()["id"] == f"{S2}/{index}"
 
 
 def test_the_ramp_is_exact_anywhere():

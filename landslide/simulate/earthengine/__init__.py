@@ -2,25 +2,24 @@
 
 The unmodified client runs against it: `ee.Initialize(AnonymousCredentials(), url=loopback.url, project="loopback")`.
 
-Imitated: discovery, algorithms, `value:compute`, `image:computePixels` (NPY, GeoTIFF, PNG, JPEG), thumbnails and
-downloads, maps with their tiles, `image:export` to a Cloud Storage on the same address with its operations, assets,
-OAuth tokens; Google's limits (48 MiB and 32,768 pixels a side, 40 requests at once, 10 MiB of body) and its errors;
-faults on purpose. Expressions are graphs of Google's functions, checked against the list in the client's package.
-Pixels are computed lazily on the requested grid: the nearest pixel by default, on the default projection where an
-algorithm needs it (terrain, resampling, reprojection), with masks for each band.
+Imitated: discovery, algorithms, `value:compute`, `image:computePixels` (NPY, GeoTIFF, PNG), downloads, maps with their
+tiles, `image:export` of GeoTIFFs to a Cloud Storage on the same address with its operations, OAuth tokens; Google's
+limits (48 MiB and 32,768 pixels a side, 40 requests at once, 10 MiB of body) and its errors; faults on purpose.
+Expressions are graphs of Google's functions, checked against the list in the client's package. Pixels are computed
+lazily on the requested grid: the nearest pixel by default, on the default projection where an algorithm needs it
+(terrain, resampling, reprojection), with masks for each band.
 
-Not imitated: pyramids (a coarse grid sees single pixels, not means), geodesic edges, fractional masks and weights,
-`maxError`, real limits of memory and time, exact integer ranges of results, and all functions that are not listed in
-`functions`, which are refused. Where Google's behaviour is not documented, it is a guess and said so: a composite's
-footprint is that of its images, counts are 0 where images lie masked and masked where none lies, `convolve` is masked
-where it would need a masked pixel, focal operations fill what their neighbours know. What passes here may fail there:
-a check against the real service stays necessary.
+Only what the project, its tests, xee and geedim use is there: any other function, argument, option or file format is
+refused with a 400 that says so. Not imitated besides: pyramids (a coarse grid sees single pixels, not means), geodesic
+edges, fractional masks, `maxError`, real limits of memory and time, and exact integer ranges of results. Where Google's
+behaviour is not documented, it is a guess and said so: a composite's footprint is that of its images, counts are 0
+where images lie masked and masked where none lies, focal operations fill what their neighbours know, paint unmasks.
+What passes here may fail there: a check against the real service stays necessary.
 
-Assets, by the world's STAC items: `COPERNICUS/S1_GRD_FLOAT`, `COPERNICUS/S1_GRD`, `OPERA/RTC/L2_V1/S1` (means over
-3 × 3 pixels on multiples of 30 m), `COPERNICUS/S2_SR_HARMONIZED`, `GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED`,
-`COPERNICUS/DEM/GLO30_2024_1` and `GLO30`, `NASA/NASADEM_HGT/001`, `JRC/GSW1_4/GlobalSurfaceWater`, and
-`LOOPBACK/RAMP`, a closed form (`ramp`) for benchmarks. A project called `forbidden` is refused, a bucket called
-`missing` does not exist.
+Assets, by the world's STAC items: `COPERNICUS/S1_GRD_FLOAT`, `OPERA/RTC/L2_V1/S1` (means over 3 × 3 pixels on multiples
+of 30 m), `COPERNICUS/S2_SR_HARMONIZED`, `GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED`, `COPERNICUS/DEM/GLO30_2024_1`,
+`NASA/NASADEM_HGT/001`, `JRC/GSW1_4/GlobalSurfaceWater`, and `LOOPBACK/RAMP`, a closed form (`ramp`) for benchmarks. A
+project called `forbidden` is refused, a bucket called `missing` does not exist.
 """
 
 import sys
@@ -32,10 +31,10 @@ from pathlib import Path
 
 from .app import App, Settings
 from .faults import Faults
-from .record import Moment, Record, mean_busy
+from .record import Record
 from .server import Server
 
-__all__ = ["Faults", "Loopback", "Moment", "Record", "mean_busy", "serve"]
+__all__ = ["Faults", "Loopback", "Record", "serve"]
 
 DEEP = 20_000
 

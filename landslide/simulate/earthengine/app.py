@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .errors import ApiError
 from .faults import Decision, Faults
 from .record import Asked, Record
-from .replies import Reply, json_reply
+from .replies import ApiError, Reply, json_reply
 from .service import Service
 from .storage import Storage
 
@@ -33,12 +32,11 @@ class CutError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One request: the parts of its path, its query, its body as JSON or form, its headers."""
+    """One request: the parts of its path, its query, its body as JSON or form."""
 
     parts: Match
     query: Mapping[str, str]
     body: Mapping[str, Any]
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class App:
             self.record.count(name)
             parts = {key: unquote(value) for key, value in match.groupdict().items()}
             self._admit(name, parts, headers)
-            return handler(self, Request(parts, query, _parsed(body, headers), headers))
+            return handler(self, Request(parts, query, _parsed(body, headers)))
         self.record.count("unknown")
         raise ApiError(f"The requested URL {address.path} was not found on this server.", 404)
 
@@ -92,9 +90,6 @@ class App:
     def algorithms(self, request: Request) -> Reply:
         return Reply(self.service.algorithms())
 
-    def config(self, request: Request) -> Reply:
-        return json_reply({"name": f"projects/{request.parts['project']}/config", "maxConcurrentExports": 2})
-
     def token(self, request: Request) -> Reply:
         """OAuth 2: an access token for a service account's assertion or for a refresh token."""
         grant = request.body.get("grant_type", "")
@@ -114,7 +109,7 @@ class App:
         tiling = self.service.tiling(body)
         if decision is not None:
             decision.strain(tiling.grid.shape[0] * tiling.grid.shape[1])
-        return Reply(*self.service.pixels(tiling))
+        return self.service.pixels(tiling)
 
     def _computed(
         self, route: str, compute: Callable[[Decision | None], Reply], body: Mapping[str, Any] | None = None
@@ -163,18 +158,15 @@ class App:
 
     def download(self, request: Request) -> Reply:
         name = f"projects/{request.parts['project']}/thumbnails/{request.parts['id']}"
-        return self._computed("getPixels", lambda decision: Reply(*self.service.download(name)))
+        return self._computed("getPixels", lambda decision: self.service.download(name))
 
     def tile(self, request: Request) -> Reply:
         parts = request.parts
         name = f"projects/{parts['project']}/maps/{parts['id']}"
-        return Reply(*self.service.tile(name, int(parts["z"]), int(parts["x"]), int(parts["y"])))
+        return self.service.tile(name, int(parts["z"]), int(parts["x"]), int(parts["y"]))
 
     def export(self, request: Request) -> Reply:
         return json_reply(self.service.exports.start(request.parts["project"], request.body))
-
-    def operations(self, request: Request) -> Reply:
-        return json_reply(self.service.exports.listing(request.parts["project"]))
 
     def operation(self, request: Request) -> Reply:
         return json_reply(self.service.exports.get(_operation(request)))
@@ -182,56 +174,31 @@ class App:
     def cancel(self, request: Request) -> Reply:
         return json_reply(self.service.exports.cancel(_operation(request)))
 
-    def asset(self, request: Request) -> Reply:
-        return json_reply(self.service.asset(request.parts["id"]))
-
-    def images(self, request: Request) -> Reply:
-        return json_reply(self.service.images_of(request.parts["id"]))
-
-    def bucket(self, request: Request) -> Reply:
-        return self.storage.bucket(request.parts["bucket"], self.url)
-
     def objects(self, request: Request) -> Reply:
-        return self.storage.listing(request.parts["bucket"], request.query, self.url)
+        return self.storage.listing(request.parts["bucket"], request.query.get("prefix", ""), self.url)
 
     def object(self, request: Request) -> Reply:
-        media = request.query.get("alt") == "media"
-        parts = request.parts
-        return self.storage.get(parts["bucket"], parts["name"], media, request.headers.get("range"), self.url)
-
-    def delete_object(self, request: Request) -> Reply:
-        return self.storage.delete(request.parts["bucket"], request.parts["name"])
+        return self.storage.get(request.parts["bucket"], request.parts["name"])
 
 
-def _route(name: str, method: str, pattern: str, handler: Callable[[App, Request], Reply]) -> tuple[
-    str, str, re.Pattern[str], Callable[[App, Request], Reply]
-]:  # fmt: skip
-    return name, method, re.compile(pattern), handler
-
-
-PROJECT = r"/v1/projects/(?P<project>[^/:]+)"
-ROUTES = [
-    _route("discovery", "GET", r"/\$discovery/rest", App.discovery),
-    _route("token", "POST", r"/token", App.token),
-    _route("algorithms", "GET", rf"{PROJECT}/algorithms", App.algorithms),
-    _route("config", "GET", rf"{PROJECT}/config", App.config),
-    _route("value:compute", "POST", rf"{PROJECT}/value:compute", App.value),
-    _route("computePixels", "POST", rf"{PROJECT}/image:computePixels", App.pixels),
-    _route("thumbnails", "POST", rf"{PROJECT}/thumbnails", App.thumbnails),
-    _route("getPixels", "GET", rf"{PROJECT}/thumbnails/(?P<id>[^/:]+):getPixels", App.download),
-    _route("maps", "POST", rf"{PROJECT}/maps", App.maps),
-    _route("tiles", "GET", rf"{PROJECT}/maps/(?P<id>[^/]+)/tiles/(?P<z>\d+)/(?P<x>\d+)/(?P<y>\d+)", App.tile),
-    _route("export", "POST", rf"{PROJECT}/image:export", App.export),
-    _route("operations", "GET", rf"{PROJECT}/operations", App.operations),
-    _route("operation", "GET", rf"{PROJECT}/operations/(?P<id>[^/:]+)", App.operation),
-    _route("cancel", "POST", rf"{PROJECT}/operations/(?P<id>[^/:]+):cancel", App.cancel),
-    _route("listAssets", "GET", rf"{PROJECT}/assets/(?P<id>.+):(listAssets|listImages)", App.images),
-    _route("asset", "GET", rf"{PROJECT}/assets/(?P<id>[^:]+)", App.asset),
-    _route("bucket", "GET", r"/storage/v1/b/(?P<bucket>[^/]+)", App.bucket),
-    _route("objects", "GET", r"/storage/v1/b/(?P<bucket>[^/]+)/o", App.objects),
-    _route("object", "GET", r"(/download)?/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<name>.+)", App.object),
-    _route("delete", "DELETE", r"/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<name>.+)", App.delete_object),
+PROJECT, OBJECTS = "/v1/projects/(?P<project>[^/:]+)", "/storage/v1/b/(?P<bucket>[^/]+)/o"
+TABLE: list[tuple[str, str, str, Callable[[App, Request], Reply]]] = [
+    ("discovery", "GET", r"/\$discovery/rest", App.discovery),
+    ("token", "POST", "/token", App.token),
+    ("algorithms", "GET", f"{PROJECT}/algorithms", App.algorithms),
+    ("value:compute", "POST", f"{PROJECT}/value:compute", App.value),
+    ("computePixels", "POST", f"{PROJECT}/image:computePixels", App.pixels),
+    ("thumbnails", "POST", f"{PROJECT}/thumbnails", App.thumbnails),
+    ("getPixels", "GET", f"{PROJECT}/thumbnails/(?P<id>[^/:]+):getPixels", App.download),
+    ("maps", "POST", f"{PROJECT}/maps", App.maps),
+    ("tiles", "GET", rf"{PROJECT}/maps/(?P<id>[^/]+)/tiles/(?P<z>\d+)/(?P<x>\d+)/(?P<y>\d+)", App.tile),
+    ("export", "POST", f"{PROJECT}/image:export", App.export),
+    ("operation", "GET", f"{PROJECT}/operations/(?P<id>[^/:]+)", App.operation),
+    ("cancel", "POST", f"{PROJECT}/operations/(?P<id>[^/:]+):cancel", App.cancel),
+    ("objects", "GET", OBJECTS, App.objects),
+    ("object", "GET", f"/download{OBJECTS}/(?P<name>.+)", App.object),
 ]
+ROUTES = [(name, method, re.compile(pattern), handler) for name, method, pattern, handler in TABLE]
 
 
 def _operation(request: Request) -> str:
@@ -256,12 +223,9 @@ def _parsed(body: bytes, headers: Mapping[str, str]) -> Mapping[str, Any]:
 def _asked(number: int, body: Mapping[str, Any]) -> Asked:
     grid = body.get("grid") or {}
     affine, size = grid.get("affineTransform") or {}, grid.get("dimensions") or {}
-    bands = body.get("bandIds")
-    return Asked(
-        number, (affine.get("translateX", 0.0), affine.get("translateY", 0.0)),
-        (int(size.get("width", 0)), int(size.get("height", 0))), str(grid.get("crsCode", "")), body.get("workloadTag"),
-        None if bands is None else tuple(bands), started=time.monotonic(),
-    )  # fmt: skip
+    corner = affine.get("translateX", 0.0), affine.get("translateY", 0.0)
+    shape = int(size.get("width", 0)), int(size.get("height", 0))
+    return Asked(number, corner, shape, body.get("workloadTag"), time.monotonic())
 
 
 def _close(asked: Asked | None, status: int, message: str | None) -> None:

@@ -9,13 +9,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import shapely
+
 from landslide.simulate.catalogue import DEM, SENTINEL1, SENTINEL2
 
-from .decoding import (
+from .geometry import Geometry
+from .grids import Grid
+from .pixeltypes import FLOAT, INT16, UINT8, UINT16, PixelType
+from .ramp import RAMP, ramp_image
+from .rasters import (
+    Averaged,
+    Decode,
+    Rasters,
+    Stored,
     everywhere,
     finite,
     harmonised,
-    in_decibel,
+    looked_up,
+    mosaicked,
     not_zero,
     occurrence,
     on_thirty_metres,
@@ -23,21 +34,14 @@ from .decoding import (
     rounded,
     scaled,
     validity,
-    water_bytes,
     within,
 )
-from .errors import ApiError
-from .geometry import from_geojson
-from .grids import Grid
-from .pixeltypes import FLOAT, INT16, UINT8, UINT16, PixelType
-from .ramp import RAMP, ramp_image
-from .rasters import Averaged, Decode, Rasters, Stored, looked_up, mosaicked
-from .values import Band, Collection, Element, Image
+from .replies import ApiError
+from .values import Band, Collection, Image
 
-S1_POWER, S1_DB = "COPERNICUS/S1_GRD_FLOAT", "COPERNICUS/S1_GRD"
-OPERA = "OPERA/RTC/L2_V1/S1"
+S1, OPERA = "COPERNICUS/S1_GRD_FLOAT", "OPERA/RTC/L2_V1/S1"
 S2, SCORES = "COPERNICUS/S2_SR_HARMONIZED", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED"
-GLO30 = ("COPERNICUS/DEM/GLO30_2024_1", "COPERNICUS/DEM/GLO30")
+GLO30 = "COPERNICUS/DEM/GLO30_2024_1"
 NASADEM, SURFACE_WATER = "NASA/NASADEM_HGT/001", "JRC/GSW1_4/GlobalSurfaceWater"
 
 COLOURS = {"B2": "B02", "B3": "B03", "B4": "B04", "B8": "B08"}
@@ -70,7 +74,7 @@ class Item:
         return {
             "system:index": self.id,
             "system:time_start": round(datetime.fromisoformat(self.properties["datetime"]).timestamp() * 1000),
-            "system:footprint": from_geojson(self.content["geometry"]),
+            "system:footprint": Geometry(shapely.geometry.shape(self.content["geometry"])),
             "system:version": self.version,
         }
 
@@ -97,9 +101,8 @@ class Assets:
         self._collections: dict[str, Collection] = {}
         self._images: dict[str, Image] = {}
         makers: dict[str, tuple[str, Callable[[Item], Image]]] = {
-            S1_POWER: (SENTINEL1, self._power), S1_DB: (SENTINEL1, self._decibel), OPERA: (SENTINEL1, self._opera),
-            S2: (SENTINEL2, self._optical), SCORES: (SENTINEL2, self._scores),
-            **dict.fromkeys(GLO30, (DEM, self._elevation)),
+            S1: (SENTINEL1, self._radar), OPERA: (SENTINEL1, self._opera), S2: (SENTINEL2, self._optical),
+            SCORES: (SENTINEL2, self._scores), GLO30: (DEM, self._elevation),
         }  # fmt: skip
         self._makers = makers
 
@@ -115,7 +118,7 @@ class Assets:
             source, make = self._makers[name]
             images = [_as_asset(make(item), name) for item in self._items(source) if _usable(name, item)]
             images.sort(key=lambda image: (image.properties["system:time_start"], image.properties["system:index"]))
-            self._collections[name] = Collection(tuple(images), True, name, 1_700_000_000_000_000)
+            self._collections[name] = Collection(tuple(images), True)
         return self._collections[name]
 
     def image(self, name: str) -> Image:
@@ -129,18 +132,9 @@ class Assets:
         for element in self.collection(parent).elements if parent in self._makers else ():
             if isinstance(element, Image) and element.properties["system:index"] == index:
                 return element
-        kind = "ImageCollection" if name in self._makers else None
-        if kind:
+        if name in self._makers:
             raise ApiError(f"Image.load: Asset '{name}' is not an Image.")
         raise ApiError(f"Image.load: Image asset '{name}' not found (does not exist or caller does not have access).")
-
-    def find(self, name: str) -> Element | Collection:
-        """Any asset; ApiError 404 if there is none."""
-        name = _plain(name)
-        try:
-            return self.collection(name) if name in self._makers else self.image(name)
-        except ApiError as error:
-            raise ApiError(f"Asset '{name}' not found (does not exist or caller does not have access).", 404) from error
 
     def _items(self, source: str) -> Iterator[Item]:
         for path in sorted((self._world / source).glob("*/*.json")):
@@ -149,8 +143,8 @@ class Assets:
     def _band(self, name: str, stored: Stored | Averaged, kind: PixelType) -> Band:
         return Band(name, kind, stored.grid.projection, looked_up(stored), stored.grid)
 
-    def _radar(self, item: Item, decode: Decode) -> Image:
-        stored = {name.upper(): item.stored(self._rasters, name, decode) for name in ("vv", "vh")}
+    def _radar(self, item: Item) -> Image:
+        stored = {name.upper(): item.stored(self._rasters, name, positive) for name in ("vv", "vh")}
         bands = [self._band(name, source, FLOAT) for name, source in stored.items()]
         seen = stored["VV"].grid
         angle = Band("angle", FLOAT, seen.projection, within(seen, item.properties["view:incidence_angle"]), seen)
@@ -160,19 +154,11 @@ class Assets:
             "transmitterReceiverPolarisation": list(told["sar:polarizations"]),
             "orbitProperties_pass": told["sat:orbit_state"].upper(),
             "relativeOrbitNumber_start": told["sat:relative_orbit"],
-            "resolution": "H",
             "resolution_meters": 10,
             "platform_number": told["platform"][-1].upper(),
             "platformHeading": told["view:azimuth"] - 90,
-            "productType": "GRD",
         }
         return Image(properties, item.common["system:footprint"], (*bands, angle))
-
-    def _power(self, item: Item) -> Image:
-        return self._radar(item, positive)
-
-    def _decibel(self, item: Item) -> Image:
-        return self._radar(item, in_decibel)
 
     def _opera(self, item: Item) -> Image:
         bands = []
@@ -185,9 +171,6 @@ class Assets:
         properties = item.common | {
             "ORBIT_PASS_DIRECTION": told["sat:orbit_state"].upper(),
             "TRACK_NUMBER": told["sat:relative_orbit"],
-            "BURST_ID": f"t{told['sat:relative_orbit']:03d}_000001_iw2",
-            "ACQUISITION_MODE": "IW",
-            "POLARIZATION": list(told["sar:polarizations"]),
         }
         return Image(properties, item.common["system:footprint"], (*bands, mask))
 
@@ -203,8 +186,6 @@ class Assets:
             "PROCESSING_BASELINE": told["s2:processing_baseline"],
             "MGRS_TILE": told["s2:mgrs_tile"],
             "SENSING_ORBIT_NUMBER": told["sat:relative_orbit"],
-            "SENSING_ORBIT_DIRECTION": told["sat:orbit_state"].upper(),
-            "SPACECRAFT_NAME": told["platform"].replace("sentinel", "Sentinel").replace("2a", "2A").replace("2b", "2B"),
         }
         return Image(properties, item.common["system:footprint"], tuple(bands))
 
@@ -224,20 +205,17 @@ class Assets:
         return Image(item.common | {"tile_version": 1}, item.common["system:footprint"], bands)
 
     def _nasadem(self) -> Image:
-        return self._world_wide(NASADEM, {
-            "elevation": ("data", rounded, INT16), "swb": ("wbm", water_bytes, UINT8)
-        })  # fmt: skip
+        return self._world_wide(NASADEM, "elevation", "data", rounded, INT16)
 
     def _occurrence(self) -> Image:
-        return self._world_wide(SURFACE_WATER, {"occurrence": ("wbm", occurrence, PixelType("int", 0, 100))})
+        return self._world_wide(SURFACE_WATER, "occurrence", "wbm", occurrence, PixelType("int", 0, 100))
 
-    def _world_wide(self, name: str, bands: Mapping[str, tuple[str, Decode, PixelType]]) -> Image:
+    def _world_wide(self, name: str, band: str, asset: str, decode: Decode, kind: PixelType) -> Image:
         """One image of all elevation tiles, on the lattice of the first."""
-        items, made = list(self._items(DEM)), []
-        for band, (asset, decode, kind) in bands.items():
-            parts = [item.stored(self._rasters, asset, decode) for item in items]
-            made.append(Band(band, kind, parts[0].grid.projection, mosaicked(parts)))
-        return Image({"system:index": name.rpartition("/")[2]}, None, tuple(made), name, items[0].version)
+        items = list(self._items(DEM))
+        parts = [item.stored(self._rasters, asset, decode) for item in items]
+        made = Band(band, kind, parts[0].grid.projection, mosaicked(parts))
+        return Image({"system:index": name.rpartition("/")[2]}, None, (made,), name, items[0].version)
 
 
 def _usable(name: str, item: Item) -> bool:

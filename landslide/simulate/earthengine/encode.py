@@ -1,25 +1,31 @@
-"""Pixels as files: NPY, GeoTIFF, PNG, JPEG."""
+"""Pixels as files: NPY, GeoTIFF, PNG. Large grids are computed in blocks, so that memory does not grow with them."""
 
 import io
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
-from PIL import Image as Pictures
+from PIL import Image as Picture
 from rasterio.io import MemoryFile
 
-from .blocks import blocks
-from .errors import ApiError, not_imitated
 from .functions.arithmetic import stored
 from .grids import Grid
 from .pixels import Array, Render
 from .pixeltypes import PixelType, union
+from .replies import ApiError, Reply, not_imitated
 from .values import Band
 
-TILE = 256
+BLOCK, TILE = 256, 256
+
+
+def blocks(grid: Grid) -> Iterator[tuple[slice, slice, Grid]]:
+    """Rows, columns and grid of blocks of at most `BLOCK` pixels a side, in reading order."""
+    height, width = grid.shape
+    for row in range(0, height, BLOCK):
+        for column in range(0, width, BLOCK):
+            shape = min(BLOCK, height - row), min(BLOCK, width - column)
+            yield slice(row, row + shape[0]), slice(column, column + shape[1]), grid.part(row, column, shape)
 
 
 def compute(bands: Sequence[Band], grid: Grid) -> Iterator[tuple[slice, slice, list[tuple[Array, Array]]]]:
@@ -67,17 +73,6 @@ def nodata(kind: PixelType) -> float:
     return 0 if dtype.kind == "u" else int(np.iinfo(dtype).min)
 
 
-def common(bands: Sequence[Band]) -> PixelType:
-    """The type that holds all bands of a file."""
-    kinds = [band.type for band in bands]
-    if len({kind.dtype for kind in kinds}) == 1:
-        return kinds[0]
-    wide = union(*kinds)
-    if wide.precision == "float" and any(kind.integral and kind.dtype.itemsize > 2 for kind in kinds):
-        return PixelType("double")
-    return wide
-
-
 def _go_on() -> None:
     """Nothing to do between blocks."""
 
@@ -89,7 +84,7 @@ def write_geotiff(
 
     Where `fill` is stated it is the file's nodata; otherwise the file states none. What `after_block` raises ends it.
     """
-    kind = common(bands)
+    kind = union(*(band.type for band in bands))
     dtype = kind.dtype.newbyteorder("=")
     missing = nodata(kind) if fill is None else fill
     profile = {
@@ -116,45 +111,30 @@ def geotiff(bands: Sequence[Band], grid: Grid) -> bytes:
         return bytes(memory.read())
 
 
-def zipped(bands: Sequence[Band], grid: Grid, name: str, per_band: bool) -> bytes:
-    """GeoTIFFs in a ZIP: one of all bands, or one a band."""
-    files = {f"{name}.{band.name}.tif": [band] for band in bands} if per_band else {f"{name}.tif": list(bands)}
+def png(bands: Sequence[Band], grid: Grid) -> bytes:
+    """A picture of three bands of bytes, transparent where one is masked; ApiError for others."""
+    if len(bands) != 3 or any(band.type.dtype != np.dtype("u1") for band in bands):
+        raise ApiError("Expected an image of 3 bands of bytes for a picture; use Image.visualize.")
+    picture = np.zeros((*grid.shape, 4), np.uint8)
+    for rows, columns, tiles in compute(bands, grid):
+        part = picture[rows, columns]
+        for channel, (values, _) in enumerate(tiles):
+            part[..., channel] = values
+        part[..., 3] = np.where(np.logical_and.reduce([mask for _, mask in tiles]), 255, 0)
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for path, members in files.items():
-            archive.writestr(path, geotiff(members, grid))
+    Picture.fromarray(picture).save(out, "PNG")
     return out.getvalue()
 
 
-def picture(bands: Sequence[Band], grid: Grid, kind: str) -> tuple[bytes, str]:
-    """A picture of one band or three of bytes, transparent where masked, and its MIME type; ApiError for others."""
-    if len(bands) not in (1, 3) or any(band.type.dtype != np.dtype("u1") for band in bands):
-        raise ApiError("Expected a homogeneous image of 1 or 3 bands of bytes for a picture; use Image.visualize.")
-    colours = np.zeros((*grid.shape, 3), np.uint8)
-    mask = np.ones(grid.shape, bool)
-    for rows, columns, tiles in compute(bands, grid):
-        for channel in range(3):
-            values, known = tiles[channel if len(tiles) == 3 else 0]
-            colours[rows, columns, channel] = values
-            mask[rows, columns] &= known
-    out = io.BytesIO()
-    if kind == "JPEG":
-        colours[~mask] = 0
-        Pictures.fromarray(colours).save(out, "JPEG")
-        return out.getvalue(), "image/jpeg"
-    opacity = np.where(mask, np.uint8(255), np.uint8(0))
-    Pictures.fromarray(np.dstack([colours, opacity])).save(out, "PNG")
-    return out.getvalue(), "image/png"
+FORMATS: Mapping[str, tuple[Callable[[Sequence[Band], Grid], bytes | bytearray], str]] = {
+    "NPY": (npy, "application/octet-stream"), "GEO_TIFF": (geotiff, "image/tiff"), "PNG": (png, "image/png"),
+    "AUTO_JPEG_PNG": (png, "image/png"),
+}  # fmt: skip
 
 
-def encoded(bands: Sequence[Band], grid: Grid, kind: str, name: str) -> tuple[Any, str]:
-    """The pixels in one of the service's file formats, and the MIME type."""
-    if kind == "NPY":
-        return npy(bands, grid), "application/octet-stream"
-    if kind == "GEO_TIFF":
-        return geotiff(bands, grid), "image/tiff"
-    if kind in ("ZIPPED_GEO_TIFF", "ZIPPED_GEO_TIFF_PER_BAND"):
-        return zipped(bands, grid, name, kind.endswith("PER_BAND")), "application/zip"
-    if kind in ("PNG", "JPEG", "AUTO_JPEG_PNG", "IMAGE_FILE_FORMAT_UNSPECIFIED"):
-        return picture(bands, grid, "JPEG" if kind == "JPEG" else "PNG")
-    raise not_imitated(f"The file format {kind}")
+def encoded(bands: Sequence[Band], grid: Grid, kind: str) -> Reply:
+    """The pixels in one of the service's file formats."""
+    if kind not in FORMATS:
+        raise not_imitated(f"The file format {kind}")
+    encode, mime = FORMATS[kind]
+    return Reply(encode(bands, grid), mime)

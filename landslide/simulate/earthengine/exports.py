@@ -10,13 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
-import rasterio.shutil
-
-from .encode import compute, write_geotiff
-from .errors import ApiError, not_imitated
+from .encode import write_geotiff
 from .grids import Grid
+from .replies import ApiError, not_imitated
 from .storage import Storage
 from .values import Band, Image
 
@@ -83,11 +79,11 @@ class Exports:
 
     def start(self, project: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """A new operation, or the one that was started under the same request id."""
-        destination = body.get("fileExportOptions", {}).get("cloudStorageDestination")
-        if destination is None:
-            raise not_imitated("An export to anything but Cloud Storage")
-        if body["fileExportOptions"].get("fileFormat") != "GEO_TIFF":
-            raise not_imitated(f"An export in the format {body['fileExportOptions'].get('fileFormat')}")
+        options = body.get("fileExportOptions", {})
+        if "cloudStorageDestination" not in options or options.get("fileFormat") != "GEO_TIFF":
+            raise not_imitated("An export to anything but GeoTIFFs in Cloud Storage")
+        for extra in set(options.get("geoTiffOptions", {})) - {"noData", "tileDimensions", "tileSize"}:
+            raise not_imitated(f"The option {extra} of an export")
         request = str(body.get("requestId", ""))
         with self._lock:
             if request and request in self._requests:
@@ -104,12 +100,6 @@ class Exports:
     def get(self, name: str) -> dict[str, Any]:
         """An operation; ApiError 404 if there is none."""
         return self._find(name).describe()
-
-    def listing(self, project: str) -> dict[str, Any]:
-        """A project's operations, the latest first."""
-        with self._lock:
-            known = [one for one in self._operations.values() if one.name.startswith(f"projects/{project}/")]
-        return {"operations": [operation.describe() for operation in reversed(known)]}
 
     def cancel(self, name: str) -> dict[str, Any]:
         """Ask an operation to stop."""
@@ -151,8 +141,8 @@ class Exports:
         bucket = options["cloudStorageDestination"]["bucket"]
         prefix = options["cloudStorageDestination"].get("filenamePrefix") or operation.description or "export"
         self._storage.path(bucket, "-")
-        image = self._evaluate(body["expression"])
-        grid = image.bands[0].grid if image.bands else None
+        bands = self._evaluate(body["expression"]).bands
+        grid = bands[0].grid
         if grid is None:
             raise ApiError("Unable to export unbounded image.")
         pixels, most = grid.shape[0] * grid.shape[1], int(body.get("maxPixels", {}).get("value", MOST_PIXELS))
@@ -162,11 +152,12 @@ class Exports:
                 "intend to export a large area."
             )
         geotiff = options.get("geoTiffOptions", {})
+        fill = geotiff.get("noData", {}).get("floatValue")
         parts = files(grid, geotiff)
         meter()
         for place, (suffix, part) in enumerate(parts):
             path = self._storage.path(bucket, f"{prefix}{suffix}.tif")
-            _write_file(path, image.bands, part, geotiff, meter)
+            _write_file(path, bands, part, fill, meter)
             operation.progress = (place + 1) / len(parts)
             operation.cancelled.wait(self._delay)
             meter()
@@ -212,27 +203,16 @@ def _size(grid: Grid, row: int, column: int, height: int, width: int) -> tuple[i
 
 
 def _write_file(
-    path: Path, bands: Sequence[Band], grid: Grid, options: Mapping[str, Any], after_block: Callable[[], None]
+    path: Path, bands: Sequence[Band], grid: Grid, fill: float | None, after_block: Callable[[], None]
 ) -> None:
     """One file, published whole or not at all."""
-    if options.get("skipEmptyFiles") and _empty(bands, grid):
-        return
-    stated = (options.get("noData") or {}).get("floatValue")
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    cog = scratch.with_name(f"{scratch.name}.cog")
     try:
-        write_geotiff(scratch, bands, grid, None if stated is None else float(stated), after_block)
-        if options.get("cloudOptimized"):
-            rasterio.shutil.copy(scratch, cog, driver="COG", compress="deflate", level=1, overviews="none")
-            os.replace(cog, scratch)
+        write_geotiff(scratch, bands, grid, fill, after_block)
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def _empty(bands: Sequence[Band], grid: Grid) -> bool:
-    return not any(np.any(mask) for _, _, tiles in compute(bands, grid) for _, mask in tiles)
 
 
 def _told(when: datetime) -> str:

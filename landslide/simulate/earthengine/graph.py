@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import registry
-from .errors import ApiError
+from .replies import ApiError
 from .values import Function
 
 Node = Mapping[str, Any]
@@ -63,12 +63,6 @@ class _Graph:
     def _constant(self, content: Any, scope: Scope) -> Any:
         return _number(content)
 
-    def _integer(self, content: Any, scope: Scope) -> int:
-        return int(content)
-
-    def _bytes(self, content: Any, scope: Scope) -> Any:
-        return content
-
     def _array(self, content: Node, scope: Scope) -> list[Any]:
         return [self.node(value, scope) for value in content.get("values", [])]
 
@@ -89,7 +83,7 @@ class _Graph:
         def call(*values: Any) -> Any:
             return self.reference(body, {**scope, **dict(zip(names, values, strict=False))})
 
-        return Function(names, call)
+        return Function(call)
 
     def _invocation(self, content: Node, scope: Scope) -> Any:
         """A call. What is written once inside a mapped function but does not depend on its argument is called once."""
@@ -101,18 +95,11 @@ class _Graph:
 
     def _called(self, content: Node, scope: Scope) -> Any:
         arguments = {name: self.node(value, scope) for name, value in content.get("arguments", {}).items()}
-        if "functionName" in content:
-            return registry.call(content["functionName"], arguments, self._functions)
-        function = self.reference(content["functionReference"], scope)
-        if not isinstance(function, Function):
-            raise ApiError("Invalid expression: a value that is no function is called.")
-        if set(arguments) != set(function.names):
-            raise ApiError(f"A function of {list(function.names)} is called with {sorted(arguments)}.")
-        return function.call(*(arguments[name] for name in function.names))
+        return registry.call(str(content.get("functionName")), arguments, self._functions)
 
     _handlers: Mapping[str, Callable[["_Graph", Any, Scope], Any]] = {
-        "constantValue": _constant, "integerValue": _integer, "bytesValue": _bytes, "arrayValue": _array,
-        "dictionaryValue": _dictionary, "argumentReference": _argument, "valueReference": _value_reference,
+        "constantValue": _constant, "arrayValue": _array, "dictionaryValue": _dictionary,
+        "argumentReference": _argument, "valueReference": _value_reference,
         "functionDefinitionValue": _definition, "functionInvocationValue": _invocation,
     }  # fmt: skip
 
@@ -134,12 +121,7 @@ class _Graph:
             return self._free_in(content)
         if kind == "functionDefinitionValue":
             return self._free_in(str(content["body"])) - set(content.get("argumentNames", ()))
-        free: set[str] = set()
-        if kind == "functionInvocationValue" and "functionReference" in content:
-            free |= self._free_in(content["functionReference"])
-        for part in _parts(kind, content):
-            free |= self._free_of(part)
-        return frozenset(free)
+        return frozenset().union(*map(self._free_of, _parts(kind, content)))
 
 
 def _parts(kind: str, content: Any) -> Iterable[Any]:

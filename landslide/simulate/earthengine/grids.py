@@ -1,16 +1,20 @@
 """Grids, projections, and where the pixels of one fall in the other.
 
-A projection is a CRS with an affine transform: an endless lattice of pixels. A grid is a window of one.
+A projection is a CRS with an affine transform: an endless lattice of pixels, in rows and columns along the axes of the
+CRS. A grid is a window of one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
+
+from .replies import ApiError, not_imitated
 
 METRES_PER_DEGREE = 111_319.49079327357
 EDGE = 1e-6
@@ -33,15 +37,10 @@ class Projection:
     def affine(self) -> Affine:
         return Affine(*self.transform)
 
-    @property
-    def scale(self) -> float:
-        """Metres a pixel: the root of its area; degrees count as at the equator."""
-        a, b, _, d, e, _ = self.transform
-        return float(np.sqrt(abs(a * e - b * d)) * metres_per_unit(self.crs))
-
     def window(self, row: int, column: int, shape: tuple[int, int]) -> "Grid":
         """The grid of `shape` (rows, columns) whose first pixel is (row, column) of the lattice."""
-        return Grid(self.crs, _six(self.affine * Affine.translation(column, row)), shape)
+        a, b, c, d, e, f = self.transform
+        return Grid(self.crs, (a, b, c + a * column, d, e, f + e * row), shape)
 
 
 WGS84 = Projection("EPSG:4326")
@@ -72,36 +71,20 @@ class Grid:
         height, width = self.shape
         return self.part(-rows, -columns, (height + 2 * rows, width + 2 * columns))
 
-    @cached_property
-    def upright(self) -> bool:
-        """Whether rows and columns run along the axes of the CRS."""
-        return self.transform[1] == 0 == self.transform[3]
-
     def centres(self) -> tuple[Numbers, Numbers]:
-        """x and y of the pixels' centres: (1, width) and (height, 1) if the grid is upright, else (height, width)."""
+        """x and y of the pixels' centres, (1, width) and (height, 1)."""
         rows = np.arange(self.shape[0])[:, None] + 0.5
         columns = np.arange(self.shape[1])[None, :] + 0.5
-        a, b, c, d, e, f = self.transform
-        if self.upright:
-            upright: tuple[Numbers, Numbers] = a * columns + c, e * rows + f
-            return upright
-        slanted: tuple[Numbers, Numbers] = a * columns + b * rows + c, d * columns + e * rows + f
-        return slanted
+        a, _, c, _, e, f = self.transform
+        x: Numbers = a * columns + c
+        y: Numbers = e * rows + f
+        return x, y
 
     def centres_in(self, crs: str) -> tuple[Numbers, Numbers]:
         """The centres in another CRS, (height, width); infinite where they have no place in it."""
         x, y = (np.broadcast_to(side, self.shape) for side in self.centres())
-        if crs == self.crs:
-            return x, y
         moved: tuple[Numbers, Numbers] = transformer(self.crs, crs).transform(x, y)
         return moved
-
-    def corners(self) -> tuple[float, float, float, float]:
-        """Left, bottom, right, top in the grid's CRS."""
-        height, width = self.shape
-        points = [self.affine * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
-        xs, ys = [point[0] for point in points], [point[1] for point in points]
-        return min(xs), min(ys), max(xs), max(ys)
 
 
 @dataclass(frozen=True)
@@ -135,8 +118,7 @@ class Places:
 def places(grid: Grid, projection: Projection) -> Places:
     """Where the grid's pixels fall on the projection's lattice."""
     inverse = ~projection.affine
-    upright = grid.upright and projection.transform[1] == 0 == projection.transform[3]
-    if grid.crs == projection.crs and upright:
+    if grid.crs == projection.crs:
         x, y = grid.centres()
         rows, columns = _tidy(inverse.e * y + inverse.f), _tidy(inverse.a * x + inverse.c)
         return Places(rows, columns, _shift(rows, columns))
@@ -148,9 +130,8 @@ def places(grid: Grid, projection: Projection) -> Places:
 
 def pixel_metres(grid: Grid) -> tuple[float, float]:
     """Height and width of a pixel in metres, the same all over the grid: degrees count as at the equator."""
-    a, b, _, d, e, _ = grid.transform
     unit = metres_per_unit(grid.crs)
-    return float(np.hypot(b, e)) * unit, float(np.hypot(a, d)) * unit
+    return abs(grid.transform[4]) * unit, abs(grid.transform[0]) * unit
 
 
 @lru_cache(maxsize=256)
@@ -185,8 +166,14 @@ def authority(crs: str) -> str:
     return ":".join(code) if code else str(parsed.to_wkt())
 
 
-def _six(affine: Affine) -> Six:
-    return tuple(float(value) for value in affine[:6])  # type: ignore[return-value]
+def upright(numbers: Iterable[Any]) -> Six:
+    """The six numbers of a transform; ApiError where it turns or shears, or has no area."""
+    a, b, c, d, e, f = map(float, numbers)
+    if a * e == 0:
+        raise ApiError("Invalid grid: the affine transform is not invertible.")
+    if b or d:
+        raise not_imitated("A turned or sheared grid")
+    return a, b, c, d, e, f
 
 
 def _tidy(values: Numbers) -> Numbers:

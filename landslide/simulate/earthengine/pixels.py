@@ -5,23 +5,20 @@ several bands share is computed once a grid: the functions themselves are the ke
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
-from .errors import ApiError
 from .geometry import Geometry
 from .grids import Grid, Places, Projection, places
+from .replies import ApiError
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
-Value = TypeVar("Value")
 
-OPEN = ("Point", "MultiPoint", "LineString", "LinearRing", "MultiLineString")
 MOST_LATTICE = 2**26
 KEPT_BYTES = 384 * 2**20
 
@@ -42,10 +39,6 @@ class Tile(NamedTuple):
         """With both arrays at the grid's full shape."""
         return Tile(np.broadcast_to(self.values, shape), np.broadcast_to(self.mask, shape))
 
-    def filled(self, shape: tuple[int, int], value: float, dtype: Any = np.float64) -> Array:
-        """The values at full shape with `value` where they are masked."""
-        return np.broadcast_to(np.where(self.mask, self.values, np.asarray(value, dtype)), shape)
-
 
 Pull = Callable[["Render", Grid], Tile]
 NOTHING = Tile(np.array(0), FALSE)
@@ -57,7 +50,7 @@ class Render:
     def __init__(self) -> None:
         self._tiles: OrderedDict[tuple[Pull, Grid], Tile] = OrderedDict()
         self._places: dict[tuple[Grid, Projection], Places] = {}
-        self._other: dict[Hashable, Any] = {}
+        self._inside: dict[tuple[Geometry, Grid], Flags] = {}
         self._bytes = 0
 
     def tile(self, pull: Pull, grid: Grid) -> Tile:
@@ -81,16 +74,12 @@ class Render:
             self._places[key] = places(grid, projection)
         return self._places[key]
 
-    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Whatever else is worth computing once."""
-        if key not in self._other:
-            self._other[key] = make()
-        known: Value = self._other[key]
-        return known
-
     def inside(self, geometry: Geometry, grid: Grid) -> Flags:
         """Where a pixel's centre lies in the geometry, at full shape."""
-        return self.once(("inside", id(geometry), grid), lambda: rasterised(geometry, grid))
+        key = (geometry, grid)
+        if key not in self._inside:
+            self._inside[key] = rasterised(geometry, grid)
+        return self._inside[key]
 
 
 def rasterised(geometry: Geometry, grid: Grid) -> Flags:
@@ -100,14 +89,6 @@ def rasterised(geometry: Geometry, grid: Grid) -> Flags:
         return np.zeros(grid.shape, bool)
     inside: Flags = geometry_mask([shape], grid.shape, grid.affine, invert=True)
     return inside
-
-
-def outlined(geometry: Geometry, grid: Grid, width: float) -> Flags:
-    """The pixels whose centre lies within half a width (in pixels) of the geometry's lines or points."""
-    shape = geometry.in_crs(grid.crs)
-    line = shape if shape.geom_type in OPEN else shapely.boundary(shape)
-    pixel = float(np.sqrt(abs(grid.affine.determinant)))
-    return rasterised(Geometry(line.buffer(max(width, 1.0) / 2 * pixel), grid.crs), grid)
 
 
 def on_lattice(render: Render, grid: Grid, projection: Projection, make: Callable[[Grid], Tile]) -> Tile:

@@ -1,9 +1,8 @@
-"""Stored rasters: COGs of the simulated world, decoded once and kept, and how the pixels of one are looked up."""
+"""Stored rasters: files of the simulated world, decoded to values and masks, and how their pixels are looked up."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +11,34 @@ import rasterio
 from rasterio.windows import Window
 
 from .grids import Grid, Places
-from .pixels import NOTHING, Array, Pull, Render, Tile, nearest
+from .pixels import NOTHING, TRUE, Array, Pull, Render, Tile, nearest
 
-SMALL_BYTES = 16 * 2**20
-KEPT_BYTES = 768 * 2**20
+SMALL, KEPT = 2**20, 512  # pixels of a file, and files
+INVALID = 255
+OPERA_PIXEL, OPERA_FACTOR = 30.0, 3
+OCCURRENCE = np.zeros(256, np.uint8)
+OCCURRENCE[1:4] = (100, 95, 70)  # ocean, lake, river
 
 Decode = Callable[[Array], tuple[Array, Any]]
 
 
 class Rasters:
-    """Decoded rasters by path, the least lately used forgotten first; larger ones are read by window."""
+    """Files, of which the smaller ones are kept once read; of larger ones windows are read."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[Path, Array] = OrderedDict()
-        self._bytes = 0
+        self._whole = lru_cache(maxsize=KEPT)(_numbers)
 
     def read(self, path: Path, shape: tuple[int, int], row: int, column: int, size: tuple[int, int]) -> Array:
         """The numbers in the file, (rows, columns), of a window inside it."""
-        whole = self._whole(path, shape)
-        if whole is not None:
-            return whole[row : row + size[0], column : column + size[1]]
-        with rasterio.open(path) as raster:
-            part: Array = raster.read(1, window=Window(column, row, size[1], size[0]))
-        return part
+        if shape[0] * shape[1] > SMALL:
+            return _numbers(path, Window(column, row, size[1], size[0]))
+        return self._whole(path)[row : row + size[0], column : column + size[1]]
 
-    def _whole(self, path: Path, shape: tuple[int, int]) -> Array | None:
-        with self._lock:
-            known = self._kept.get(path)
-            if known is not None:
-                self._kept.move_to_end(path)
-                return known
-        if shape[0] * shape[1] * 4 > SMALL_BYTES:
-            return None
-        with rasterio.open(path) as raster:
-            pixels: Array = raster.read(1)
-        with self._lock:
-            if path not in self._kept:
-                self._kept[path] = pixels
-                self._bytes += pixels.nbytes
-            while self._bytes > KEPT_BYTES:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return pixels
+
+def _numbers(path: Path, window: Window | None = None) -> Array:
+    with rasterio.open(path) as raster:
+        numbers: Array = raster.read(1, window=window)
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -139,3 +124,86 @@ def _look(where: Places, stored: Stored | Averaged, shape: tuple[int, int]) -> T
         return NOTHING
     tile = stored.window(low[0], low[1], (high[0] - low[0], high[1] - low[1]))
     return nearest(tile.values, tile.mask, *where.indices(*low))
+
+
+def within(area: Grid, value: float) -> Pull:
+    """One value on the pixels of a grid."""
+
+    def pull(render: Render, grid: Grid) -> Tile:
+        where = render.places(grid, area.projection)
+        rows, columns = where.indices(0, 0)
+        height, width = area.shape
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        return Tile(np.array(value, np.float32), np.broadcast_to(inside, grid.shape))
+
+    return pull
+
+
+def validity(measured: Pull) -> Pull:
+    """0 where a band has a value and 255 elsewhere, masked nowhere."""
+
+    def pull(render: Render, grid: Grid) -> Tile:
+        mask = render.tile(measured, grid).mask
+        return Tile(np.where(mask, np.uint8(0), np.uint8(INVALID)), TRUE)
+
+    return pull
+
+
+def on_thirty_metres(stored: Stored) -> Averaged:
+    """Means of 3 × 3 pixels of 10 m on the lattice whose edges are multiples of 30 m."""
+    a, _, left, _, e, top = stored.grid.transform
+    west, north = np.floor(left / OPERA_PIXEL) * OPERA_PIXEL, np.ceil(top / OPERA_PIXEL) * OPERA_PIXEL
+    lead = round((north - top) / -e), round((left - west) / a)
+    rows, columns = (-(-(side + before) // OPERA_FACTOR) for side, before in zip(stored.grid.shape, lead, strict=True))
+    transform = (OPERA_PIXEL, 0.0, float(west), 0.0, -OPERA_PIXEL, float(north))
+    return Averaged(stored, OPERA_FACTOR, Grid(stored.grid.crs, transform, (rows, columns)), lead)
+
+
+def positive(numbers: Array) -> tuple[Array, Any]:
+    """Linear power, masked where it is none."""
+    with np.errstate(invalid="ignore"):
+        return numbers, numbers > 0
+
+
+def finite(numbers: Array) -> tuple[Array, Any]:
+    """Values, masked where there are none."""
+    return numbers, np.isfinite(numbers)
+
+
+def rounded(numbers: Array) -> tuple[Array, Any]:
+    """Metres as integers."""
+    known = np.isfinite(numbers)
+    return np.rint(np.where(known, numbers, 0)).astype(np.int16), known
+
+
+def harmonised(offset: float) -> Decode:
+    """Numbers less the offset of their baseline, 0 and above; masked where they were 0."""
+
+    def decode(numbers: Array) -> tuple[Array, Any]:
+        return np.maximum(numbers, offset).astype(np.uint16) - np.uint16(offset), numbers != 0
+
+    return decode
+
+
+def scaled(scale: float) -> Decode:
+    """Numbers of a byte times a scale, masked at 255."""
+
+    def decode(numbers: Array) -> tuple[Array, Any]:
+        return numbers * np.float32(scale), numbers != INVALID
+
+    return decode
+
+
+def not_zero(numbers: Array) -> tuple[Array, Any]:
+    """Values, masked where 0."""
+    return numbers, numbers != 0
+
+
+def everywhere(numbers: Array) -> tuple[Array, Any]:
+    """Values, masked nowhere."""
+    return numbers, TRUE
+
+
+def occurrence(numbers: Array) -> tuple[Array, Any]:
+    """How often there is water, in per cent, by the kind of water body; masked on land."""
+    return OCCURRENCE[numbers], numbers > 0

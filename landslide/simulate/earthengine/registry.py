@@ -17,15 +17,12 @@ from typing import Any, TypeVar
 from landslide.errors import InputError
 
 from .coercion import coerced
-from .errors import ApiError, not_imitated
+from .replies import ApiError, not_imitated
 
 Implementation = Callable[..., Any]
 Function = TypeVar("Function", bound=Implementation)
 PREFIX = "algorithms/"
-WITHOUT_EFFECT = {
-    "maxError", "tileScale", "parallelScale", "maxBuckets", "minBucketWidth", "maxRaw", "geodesic", "geodesics",
-    "evenOdd", "version", "optimization",
-}  # fmt: skip
+WITHOUT_EFFECT = {"geodesic", "evenOdd", "maxError", "version"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def _argument(told: Mapping[str, Any]) -> Argument:
 def _snake(name: str) -> str:
     """camelCase as snake_case, with an underscore behind Python's own words."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    return snake + "_" if snake in ("from", "lambda", "and", "or", "not", "list") else snake
+    return snake + "_" if snake in ("from", "list") else snake
 
 
 @cache
@@ -131,9 +128,7 @@ def client_file(name: str) -> Path:
     """A file that the client's package carries for its own tests; InputError if the package is not installed."""
     found = importlib.util.find_spec("ee")
     if found is None or found.origin is None:
-        raise InputError(
-            "The loopback Earth Engine needs earthengine-api, which landslide depends on: install it again."
-        )
+        raise InputError("No earthengine-api here, although landslide depends on it: install landslide again.")
     path = Path(found.origin).parent / "tests" / name
     if not path.is_file():
         raise InputError(f"The installed earthengine-api has no {path.name} among its tests: install another release.")

@@ -8,8 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .app import App, CutError
-from .errors import ApiError
-from .replies import Reply, json_reply
+from .replies import ApiError, Reply
 
 MOST_BODY = 10 * 2**20
 DRAINED = 64 * 2**20
@@ -28,9 +27,6 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
-    def do_DELETE(self) -> None:
-        self._serve()
-
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
@@ -40,14 +36,12 @@ class Handler(BaseHTTPRequestHandler):
         try:
             reply = app.answer(self.command, self.path, self._body(headers), headers)
         except CutError as cut:
-            app.record.answered(0)
             self._cut(cut.reply)
             return
         except ApiError as error:
-            reply = json_reply(error.body(), error.code, error.headers)
+            reply = error.reply()
         except Exception as error:  # a fault of the loopback's own: told at once, with a code that nobody retries
-            reply = json_reply(ApiError(f"Loopback failed: {error!r}").body(), 400)
-        app.record.answered(reply.status)
+            reply = ApiError(f"Loopback failed: {error!r}").reply()
         with suppress(BrokenPipeError, ConnectionResetError):
             self._head(reply)
             self.wfile.write(reply.body)

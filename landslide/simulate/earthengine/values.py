@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ApiError
 from .geometry import Geometry
 from .grids import WGS84, Grid, Projection
 from .pixels import TRUE, Pull, Render, Tile
 from .pixeltypes import DOUBLE, PixelType
+from .replies import ApiError
 
 Properties = Mapping[str, Any]
 
@@ -46,9 +46,6 @@ class Element:
             return self.footprint
         return self.properties.get(name)
 
-    def with_properties(self, properties: Properties) -> "Element":
-        return replace(self, properties=properties)
-
 
 @dataclass(frozen=True, eq=False)
 class Feature(Element):
@@ -66,12 +63,6 @@ class Image(Element):
     @property
     def names(self) -> list[str]:
         return [band.name for band in self.bands]
-
-    def band(self, name: str) -> Band:
-        for band in self.bands:
-            if band.name == name:
-                return band
-        raise ApiError(f"Image.select: Band pattern '{name}' did not match any bands. Available bands: [{self.listed}]")
 
     @property
     def listed(self) -> str:
@@ -92,16 +83,13 @@ class Image(Element):
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Images or features in order; an image collection that is empty has no bands."""
+    """Images or features in order."""
 
     elements: tuple[Element, ...]
     images: bool
-    id: str | None = None
-    version: int | None = None
-    properties: Properties = field(default_factory=dict)
 
     def of(self, elements: Sequence[Element]) -> "Collection":
-        return replace(self, elements=tuple(elements), id=None, version=None)
+        return replace(self, elements=tuple(elements))
 
 
 @dataclass(frozen=True)
@@ -126,39 +114,34 @@ class Filter:
     test: Callable[[Element, Element | None], bool]
 
 
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """`weights` gives the kernel, (rows, columns), both odd, for a pixel's height and width in metres."""
+@dataclass(frozen=True)
+class Join:
+    """A join that saves each element's first match under `key`."""
 
-    weights: Callable[[tuple[float, float]], Any]
+    key: str
 
 
 @dataclass(frozen=True)
-class Join:
-    """What a join keeps of its matches: `kind` simple, inverted, saveFirst, saveAll or saveBest."""
+class Reducer:
+    """Its output, `first` or `list`, and of how many inputs if it is repeated."""
 
-    kind: str
-    key: str = ""
-    ordering: str | None = None
-    ascending: bool = True
-    measure: str | None = None
-    outer: bool = False
+    output: str
+    inputs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Function:
     """A function of the expression's own."""
 
-    names: tuple[str, ...]
     call: Callable[..., Any]
 
 
-def constant(value: float, name: str = "constant", projection: Projection = WGS84) -> Band:
+def constant(value: float, name: str = "constant") -> Band:
     """A band of one value everywhere; integral numbers are integers."""
     number: float = int(value) if float(value).is_integer() else float(value)
     kind = PixelType("int", number, number) if isinstance(number, int) else DOUBLE
     tile = Tile(np.array(number), TRUE)
-    return Band(name, kind, projection, lambda render, grid: tile)
+    return Band(name, kind, WGS84, lambda render, grid: tile)
 
 
 def number_image(value: Any) -> Image:

@@ -3,13 +3,10 @@
 Floating point is computed in double precision. The result is masked where an operand is, and keeps no properties.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from scipy import special
 
-from ..errors import ApiError
 from ..grids import Grid
 from ..pixels import Array, Render, Tile
 from ..pixeltypes import (
@@ -19,16 +16,15 @@ from ..pixeltypes import (
     INT8,
     INT16,
     INT32,
-    INT64,
     UINT8,
     UINT16,
     UINT32,
     PixelType,
     computed,
     fractional,
-    union,
 )
 from ..registry import algorithm
+from ..replies import ApiError
 from ..values import Band, Image
 
 Unary = Callable[[Array], Array]
@@ -60,7 +56,8 @@ def pairs(name: str, first: Image, second: Image) -> list[tuple[Band, Band, str]
             f"{len(one)} and {len(two)}."
         )
     if set(first.names) == set(second.names):
-        return [(band, second.band(band.name), band.name) for band in one]
+        named = {band.name: band for band in two}
+        return [(band, named[band.name], band.name) for band in one]
     return [(left, right, left.name) for left, right in zip(one, two, strict=True)]
 
 
@@ -121,25 +118,12 @@ def _divide(first: Array, second: Array) -> Array:
     return np.where(zero, 0.0, first / np.where(zero, 1, second))
 
 
-def _remainder(first: Array, second: Array) -> Array:
-    zero = second == 0
-    return np.where(zero, 0, np.fmod(first, np.where(zero, 1, second)))
-
-
 def _always(kind: PixelType) -> Typing:
     return lambda *types: kind
 
 
-def _same(kind: PixelType) -> PixelType:
-    return kind
-
-
 def _compared(compute: Binary) -> Binary:
     return lambda first, second: compute(first, second).astype(np.uint8)
-
-
-def _logical(compute: Binary) -> Binary:
-    return lambda first, second: compute(first != 0, second != 0).astype(np.uint8)
 
 
 BINARY: dict[str, tuple[Binary, Typing]] = {
@@ -147,52 +131,26 @@ BINARY: dict[str, tuple[Binary, Typing]] = {
     "subtract": (np.subtract, computed),
     "multiply": (np.multiply, computed),
     "divide": (_divide, fractional),
-    "mod": (_remainder, union),
-    "pow": (lambda first, second: np.power(first.astype(float), second), fractional),
-    "atan2": (lambda first, second: np.arctan2(second, first), fractional),
-    "hypot": (np.hypot, fractional),
-    "min": (np.minimum, union),
-    "max": (np.maximum, union),
-    "first": (lambda first, second: first + 0 * second, union),
     "gt": (_compared(np.greater), _always(BOOLEAN)),
     "gte": (_compared(np.greater_equal), _always(BOOLEAN)),
     "lt": (_compared(np.less), _always(BOOLEAN)),
-    "lte": (_compared(np.less_equal), _always(BOOLEAN)),
     "eq": (_compared(np.equal), _always(BOOLEAN)),
     "neq": (_compared(np.not_equal), _always(BOOLEAN)),
-    "and": (_logical(np.logical_and), _always(BOOLEAN)),
-    "or": (_logical(np.logical_or), _always(BOOLEAN)),
-    "bitwiseAnd": (lambda first, second: np.bitwise_and(first.astype(np.int64), second.astype(np.int64)), union),
-    "bitwiseOr": (lambda first, second: np.bitwise_or(first.astype(np.int64), second.astype(np.int64)), union),
+    "and": (_compared(lambda first, second: (first != 0) & (second != 0)), _always(BOOLEAN)),
+    "or": (_compared(lambda first, second: (first != 0) | (second != 0)), _always(BOOLEAN)),
 }
 UNARY: dict[str, tuple[Unary, Typing]] = {
-    "abs": (np.abs, _same),
-    "sqrt": (np.sqrt, fractional),
-    "cbrt": (np.cbrt, fractional),
-    "exp": (np.exp, fractional),
-    "log": (np.log, fractional),
+    "abs": (np.abs, lambda kind: kind),
     "log10": (np.log10, fractional),
     "sin": (np.sin, fractional),
     "cos": (np.cos, fractional),
     "tan": (np.tan, fractional),
-    "asin": (np.arcsin, fractional),
-    "acos": (np.arccos, fractional),
     "atan": (np.arctan, fractional),
-    "sinh": (np.sinh, fractional),
-    "cosh": (np.cosh, fractional),
-    "tanh": (np.tanh, fractional),
-    "erf": (special.erf, fractional),
-    "signum": (np.sign, _same),
-    "ceil": (np.ceil, _same),
-    "floor": (np.floor, _same),
-    "round": (lambda values: np.floor(values + 0.5), _same),
     "not": (lambda values: (values == 0).astype(np.uint8), _always(BOOLEAN)),
 }
-CASTS: dict[PixelType, tuple[str, ...]] = {
-    UINT8: ("toByte", "toUint8", "byte", "uint8"), INT8: ("toInt8", "int8"),
-    UINT16: ("toUint16", "uint16"), INT16: ("toShort", "toInt16", "short", "int16"),
-    UINT32: ("toUint32", "uint32"), INT32: ("toInt", "toInt32", "int", "int32"),
-    INT64: ("toLong", "toInt64", "long", "int64"), FLOAT: ("toFloat", "float"), DOUBLE: ("toDouble", "double"),
+CASTS: dict[str, PixelType] = {
+    "toByte": UINT8, "byte": UINT8, "toUint8": UINT8, "toInt8": INT8, "toUint16": UINT16, "toInt16": INT16,
+    "toUint32": UINT32, "toInt32": INT32, "toFloat": FLOAT, "toDouble": DOUBLE,
 }  # fmt: skip
 
 
@@ -232,24 +190,11 @@ for _name, (_binary, _typing) in BINARY.items():
     _register_binary(_name, _binary, _typing)
 for _name, (_unary, _typing) in UNARY.items():
     _register_unary(_name, _unary, _typing)
-for _kind, _names in CASTS.items():
-    for _name in _names:
-        _register_cast(_name, _kind)
+for _name, _kind in CASTS.items():
+    _register_cast(_name, _kind)
 
 
 @algorithm("Image.clamp")
 def clamp(input: Image, low: float, high: float) -> Image:
-    """Values held within a range."""
-    return input.with_bands(unary(lambda values: np.clip(values, low, high), _same, input).bands)
-
-
-@algorithm("Image.unitScale")
-def unit_scale(input: Image, low: float, high: float) -> Image:
-    """Values so that low becomes 0 and high 1."""
-    return unary(lambda values: (values - low) / (high - low), fractional, input)
-
-
-@algorithm("Image.polynomial")
-def polynomial(image: Image, coefficients: Sequence[Any]) -> Image:
-    """A polynomial of the values, constant first."""
-    return unary(lambda values: np.polynomial.polynomial.polyval(values, coefficients), fractional, image)
+    """Values held within a range; properties are kept."""
+    return input.with_bands(unary(lambda values: np.clip(values, low, high), lambda kind: kind, input).bands)

@@ -1,20 +1,21 @@
-"""Collections: building, filtering, mapping, ordering, and what their properties add up to."""
+"""Collections, elements and lists: building, filtering, mapping, ordering, and their properties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..coercion import as_collection, as_element, as_images
-from ..errors import ApiError
-from ..geometry import Geometry, union
+from ..coercion import as_element
+from ..geometry import Geometry
 from ..registry import algorithm
-from ..values import Collection, Element, Feature, Function, Image
-from .bands import cast_bands
+from ..replies import ApiError, not_imitated
+from ..values import Collection, Element, Feature, Filter, Function, Image, Reducer
 from .filters import comparable
-from .reducers import STATS, Reducer, histogram, simple
 
-AGGREGATES = {"sum": "sum", "mean": "mean", "product": "product", "total_sd": "stdDev", "total_var": "variance",
-              "sample_sd": "sampleStdDev", "sample_var": "sampleVariance"}  # fmt: skip
+
+@algorithm("Feature")
+def feature(geometry: Geometry | None, metadata: Mapping[str, Any] | None) -> Feature:
+    """A place with properties."""
+    return Feature(dict(metadata or {}), geometry)
 
 
 @algorithm("Collection")
@@ -26,8 +27,8 @@ def collection(features: list[Any]) -> Collection:
 
 @algorithm("ImageCollection.fromImages")
 def from_images(images: list[Any]) -> Collection:
-    """Images as a collection."""
-    return as_images(collection(images)) if images else Collection((), True)
+    """Images as a collection, which may be empty."""
+    return replace(collection(images), images=True)
 
 
 def _indexed(element: Element, index: str) -> Element:
@@ -36,29 +37,24 @@ def _indexed(element: Element, index: str) -> Element:
     return replace(element, properties={**element.properties, "system:index": index})
 
 
-algorithm("Collection.filter")(
-    lambda collection, filter: collection.of([element for element in collection.elements if filter.test(element, None)])
-)
+@algorithm("Collection.filter")
+def filtered(collection: Collection, filter: Filter) -> Collection:
+    """The elements that pass."""
+    return collection.of([element for element in collection.elements if filter.test(element, None)])
 
 
 @algorithm("Collection.map")
-def mapped(collection: Collection, base_algorithm: Function, drop_nulls: bool) -> Collection:
+def mapped(collection: Collection, base_algorithm: Function) -> Collection:
     """A function of each element; an error names the element."""
     out: list[Element] = []
     for place, element in enumerate(collection.elements):
         index = str(element.properties.get("system:index", place))
         try:
-            made = base_algorithm.call(element)
-            if made is None and drop_nulls:
-                continue
-            if made is None:
-                raise ApiError("A mapped algorithm returned null.")
-            made = as_element(made)
+            out.append(_indexed(as_element(base_algorithm.call(element)), index))
         except ApiError as error:
             raise ApiError(f"Error in map(ID={index}):\n{error.message}", error.code) from error
-        out.append(_indexed(made, index))
-    images = bool(out) and all(isinstance(element, Image) for element in out)
-    return replace(collection.of(out), images=images or (collection.images and not out))
+    images = all(isinstance(element, Image) for element in out) if out else collection.images
+    return replace(collection.of(out), images=images)
 
 
 @algorithm("Collection.iterate")
@@ -92,7 +88,7 @@ def limit(collection: Collection, limit: int | None, key: str | None, ascending:
     return collection.of(elements[:limit])
 
 
-@algorithm("Collection.merge", "ImageCollection.merge")
+@algorithm("ImageCollection.merge")
 def merge(collection1: Collection, collection2: Collection) -> Collection:
     """Both, with indices prefixed by 1_ and 2_ so that they stay distinct."""
     elements = [
@@ -100,117 +96,76 @@ def merge(collection1: Collection, collection2: Collection) -> Collection:
         for side, part in ((1, collection1), (2, collection2))
         for element in part.elements
     ]
-    return replace(collection1.of(elements), images=collection1.images or collection2.images)
+    return collection1.of(elements)
 
 
-@algorithm("Collection.distinct")
-def distinct(collection: Collection, properties: Any) -> Collection:
-    """The first element of each set of values of the properties."""
-    names = properties if isinstance(properties, list) else [properties]
-    found: dict[str, Element] = {}
-    for element in collection.elements:
-        found.setdefault(repr([comparable(element.get(name)) for name in names]), element)
-    return collection.of(list(found.values()))
+@algorithm("AggregateFeatureCollection.array")
+def column(collection: Collection, property: str) -> list[Any]:
+    """A property's values, nulls left out."""
+    values = [element.get(property) for element in collection.elements]
+    return [value for value in values if value is not None]
 
 
-@algorithm("Collection.flatten")
-def flatten(collection: Collection) -> Collection:
-    """The elements of the collections in a collection."""
-    nested = [as_collection(element) for element in collection.elements]
-    return collection.of([element for part in nested for element in part.elements])
+algorithm("Reducer.first")(lambda: Reducer("first"))
 
 
-@algorithm("Collection.geometry", "Collection.union")
-def geometry(collection: Collection) -> Geometry:
-    """All elements' places together."""
-    return union([element.footprint for element in collection.elements if element.footprint is not None])
+@algorithm("Reducer.toList")
+def to_list() -> Reducer:
+    """The values as a list, nulls left out."""
+    return Reducer("list")
 
 
-@algorithm("Collection.bounds")
-def bounds(collection: Collection) -> Geometry:
-    """The rectangle around all elements."""
-    whole = geometry(collection)
-    return Geometry(whole.shape.envelope, whole.crs)
+@algorithm("Reducer.repeat")
+def repeat(reducer: Reducer, count: int) -> Reducer:
+    """The reducer for each of so many inputs, its outputs as a list."""
+    return replace(reducer, inputs=count)
 
 
 @algorithm("Collection.reduceColumns")
 def reduce_columns(collection: Collection, reducer: Reducer, selectors: list[str]) -> dict[str, Any]:
-    """A reducer over properties of the elements: one, tuples of several, or each on its own (`repeat`)."""
-    rows = [[comparable(element.get(name)) for name in selectors] for element in collection.elements]
-    if reducer.repeated:
-        single = replace(reducer, repeated=False, width=1)
-        columns = [single.of_list([row[place] for row in rows]) for place in range(len(selectors))]
-        return {output: [column[output] for column in columns] for output in reducer.outputs}
-    if reducer.width > 1:
-        return reducer.of_list(rows)
-    if len(selectors) != 1:
-        raise ApiError(f"Collection.reduceColumns: Needs {reducer.width} selectors, got {len(selectors)}.")
-    return reducer.of_list([row[0] for row in rows])
+    """The values of one property as a list, or of several as a list of lists."""
+    if reducer.output != "list":
+        raise not_imitated(f"Collection.reduceColumns with a reducer to '{reducer.output}'")
+    if len(selectors) != (reducer.inputs or 1):
+        raise ApiError(f"Collection.reduceColumns: Needs {reducer.inputs or 1} selectors, got {len(selectors)}.")
+    columns = [[comparable(value) for value in column(collection, name)] for name in selectors]
+    return {"list": columns[0] if reducer.inputs is None else columns}
 
 
-def column(collection: Collection, name: str) -> list[Any]:
-    """A property's values, nulls left out."""
-    values = [element.get(name) for element in collection.elements]
-    return [value for value in values if value is not None]
+@algorithm("Element.get")
+def get(object: Element, property: str) -> Any:
+    """A property's value, null if there is none."""
+    return object.get(property)
 
 
-algorithm("AggregateFeatureCollection.array")(lambda collection, property: column(collection, property))
+@algorithm("Element.set")
+def set_property(object: Element, key: str, value: Any) -> Element:
+    """The element with one more property; null takes it away."""
+    merged = {**object.properties, key: value}
+    return replace(object, properties={name: value for name, value in merged.items() if value is not None})
 
 
-algorithm("AggregateFeatureCollection.histogram")(
-    lambda collection, property: histogram([_hashable(value) for value in column(collection, property)])
-)
+@algorithm("Element.toDictionary")
+def to_dictionary(element: Element) -> dict[str, Any]:
+    """The properties that are not the system's own."""
+    return {name: value for name, value in element.properties.items() if not name.startswith("system:")}
 
 
-algorithm("AggregateFeatureCollection.count")(lambda collection, property: len(column(collection, property)))
+@algorithm("Dictionary.get")
+def dictionary_get(dictionary: Mapping[str, Any], key: str, default_value: Any) -> Any:
+    """A key's value; ApiError if there is none and no default."""
+    if key not in dictionary and default_value is None:
+        raise ApiError(f"Dictionary.get: Dictionary does not contain key: '{key}'.")
+    return dictionary.get(key, default_value)
 
 
-algorithm("AggregateFeatureCollection.count_distinct")(
-    lambda collection, property: len({_hashable(value) for value in column(collection, property)})
-)
+@algorithm("List.map")
+def listed(list_: list[Any], base_algorithm: Function) -> list[Any]:
+    """A function of each element."""
+    return [base_algorithm.call(value) for value in list_]
 
 
-algorithm("AggregateFeatureCollection.first")(
-    lambda collection, property: next(iter(column(collection, property)), None)
-)
+algorithm("List.slice")(lambda list_, start, end, step: list_[start:end:step])
 
 
-algorithm("AggregateFeatureCollection.min")(
-    lambda collection, property: min(column(collection, property), default=None)
-)
-
-
-algorithm("AggregateFeatureCollection.max")(
-    lambda collection, property: max(column(collection, property), default=None)
-)
-
-
-def _register(name: str, reducer: str) -> None:
-    output = STATS[reducer][0]
-
-    def aggregate(collection: Collection, property: str) -> Any:
-        return simple(reducer).of_list(column(collection, property))[output]
-
-    algorithm(f"AggregateFeatureCollection.{name}")(aggregate)
-
-
-for _name, _reducer in AGGREGATES.items():
-    _register(_name, _reducer)
-
-
-def _hashable(value: Any) -> Any:
-    return str(value) if isinstance(value, list | Mapping) else value
-
-
-@algorithm("Feature")
-def feature(geometry: Geometry | None, metadata: Mapping[str, Any] | None) -> Feature:
-    """A place with properties."""
-    return Feature(dict(metadata or {}), geometry)
-
-
-@algorithm("ImageCollection.cast")
-def cast_images(collection: Collection, band_types: Mapping[str, Any], band_order: Sequence[str]) -> Collection:
-    """Every image's bands in the types given by name."""
-    images = [cast_bands(image, band_types, list(band_order)) for image in collection.elements
-              if isinstance(image, Image)]  # fmt: skip
-    return collection.of(images)
+algorithm("Number.subtract")(lambda left, right: left - right)

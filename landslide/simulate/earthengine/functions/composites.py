@@ -5,21 +5,18 @@ images together, which is stricter than Google's where it takes composites for b
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..geometry import Geometry, union
 from ..grids import WGS84, Grid
-from ..pixels import NOTHING, Array, Flags, Render, Tile
+from ..pixels import NOTHING, Array, Flags, Pull, Render, Tile
+from ..pixeltypes import DOUBLE, INT32, PixelType
 from ..pixeltypes import union as union_of_types
 from ..registry import algorithm
 from ..values import Band, Collection, Element, Image
 from .arithmetic import wide
-from .reducers import Reducer, simple
-
-COMPOSITES = {"median": "median", "mean": "mean", "max": "max", "min": "min", "sum": "sum", "count": "count",
-              "product": "product", "mode": "mode", "and": "and", "or": "or"}  # fmt: skip
 
 
 def footprint(elements: Sequence[Element]) -> Geometry | None:
@@ -49,7 +46,7 @@ def mosaic(collection: Collection) -> Image:
     return Image(bands=tuple(bands), footprint=footprint(collection.elements))
 
 
-def _topmost(stack: Sequence[Band], integral: bool) -> Callable[[Render, Grid], Tile]:
+def _topmost(stack: Sequence[Band], integral: bool) -> Pull:
     def pull(render: Render, grid: Grid) -> Tile:
         out = NOTHING
         for band in reversed(stack):
@@ -65,111 +62,91 @@ def _topmost(stack: Sequence[Band], integral: bool) -> Callable[[Render, Grid], 
     return pull
 
 
-@algorithm("ImageCollection.qualityMosaic")
-def quality_mosaic(collection: Collection, quality_band: str) -> Image:
-    """Of each pixel the image whose quality band is highest."""
-    images = [element for element in collection.elements if isinstance(element, Image)]
-    ranks = [image.band(quality_band) for image in images]
-    bands = [
-        Band(name, union_of_types(*(band.type for band in stack)), WGS84, _best(stack, ranks))
-        for name, stack, _ in layers(collection)
-    ]
-    return Image(bands=tuple(bands), footprint=footprint(collection.elements))
+@dataclass(frozen=True)
+class Statistic:
+    """`compute` makes one value and its mask of a stack of values (image, row, column) and their masks."""
+
+    compute: Callable[[Array, Flags], tuple[Array, Flags]]
+    typing: Callable[[PixelType], PixelType]
 
 
-def _best(stack: Sequence[Band], ranks: Sequence[Band]) -> Callable[[Render, Grid], Tile]:
-    def pull(render: Render, grid: Grid) -> Tile:
-        out, best = Tile(np.zeros(grid.shape), np.zeros(grid.shape, bool)), np.full(grid.shape, -np.inf)
-        for band, rank in zip(stack, ranks, strict=True):
-            tile, quality = band.on(render, grid), rank.on(render, grid).filled(grid.shape, -np.inf)
-            better = tile.mask & (quality > best)
-            out = Tile(np.where(better, tile.values, out.values), out.mask | better)
-            best = np.where(better, quality, best)
-        return out
-
-    return pull
+def _mean(values: Array, masks: Flags) -> tuple[Array, Flags]:
+    count = masks.sum(0)
+    return np.where(masks, values, 0).sum(0, dtype=np.float64) / np.maximum(count, 1), count > 0
 
 
-@algorithm("ImageCollection.reduce")
-def reduce_collection(collection: Collection, reducer: Reducer) -> Image:
-    """A reducer over the images, bands named `band_output`."""
-    return _reduced(collection, reducer, "{band}_{output}")
+def _median(values: Array, masks: Flags) -> tuple[Array, Flags]:
+    """The middle value, or the mean of the two middle ones."""
+    ordered = np.sort(np.where(masks, values, np.inf).astype(np.float64), axis=0)
+    known = masks.sum(0)
+    last = np.maximum(known - 1, 0)
+    below, above = (np.take_along_axis(ordered, at[None], 0)[0] for at in (last // 2, (last + 1) // 2))
+    return np.where(known > 0, (below + above) / 2, 0.0), known > 0
 
 
-def _reduced(collection: Collection, reducer: Reducer, naming: str) -> Image:
-    bands = []
-    for name, stack, places in layers(collection):
-        kind = union_of_types(*(band.type for band in stack))
-        for output in reducer.outputs:
-            pull = _statistic(stack, places, reducer, output)
-            label = naming.format(band=name, output=output)
-            bands.append(Band(label, reducer.type_of(output, kind), WGS84, pull))
-    return Image(bands=tuple(bands), footprint=footprint(collection.elements))
+def _max(values: Array, masks: Flags) -> tuple[Array, Flags]:
+    least = np.float64(-np.inf) if values.dtype.kind == "f" else np.int64(-(2**62))
+    largest: Array = np.where(masks, values, least).max(0)
+    return largest, np.asarray(masks.any(0))
 
 
-def _statistic(
-    stack: Sequence[Band], places: Sequence[Geometry | None], reducer: Reducer, output: str
-) -> Callable[[Render, Grid], Tile]:
-    kind = union_of_types(*(band.type for band in stack))
-
-    def pull(render: Render, grid: Grid) -> Tile:
-        tiles = [band.on(render, grid) for band in stack]
-        seen = [tile for tile in tiles if tile.mask.any()]
-        if not seen:
-            return (
-                Tile(np.zeros(grid.shape, np.int32), _covered(render, grid, places)) if output == "count" else NOTHING
-            )
-        values = np.stack([np.broadcast_to(wide(tile.values, kind), grid.shape) for tile in seen])
-        masks = np.stack([np.broadcast_to(tile.mask, grid.shape) for tile in seen])
-        result, mask = reducer.stack(output, values, masks)
-        if output == "count":
-            mask = counted(result, render, grid, places)
-        return Tile(result, mask)
-
-    return pull
+def _count(values: Array, masks: Flags) -> tuple[Array, Flags]:
+    counted = masks.sum(0, dtype=np.int32)
+    return counted, counted > 0
 
 
-def counted(result: Array, render: Render, grid: Grid, places: Sequence[Geometry | None]) -> Flags:
-    """Where a count is valid: 0 where images lie but are masked, masked where none lies."""
-    known: Flags = result > 0
-    return known if known.all() else known | _covered(render, grid, places)
+def _averaged(kind: PixelType) -> PixelType:
+    return DOUBLE if kind.integral else PixelType(kind.precision)
 
 
-def _covered(render: Render, grid: Grid, places: Sequence[Geometry | None]) -> Flags:
-    covered = np.zeros(grid.shape, bool)
-    for place in places:
-        covered |= True if place is None else render.inside(place, grid)
-    return covered
+STATISTICS = {
+    "mean": Statistic(_mean, _averaged),
+    "median": Statistic(_median, _averaged),
+    "max": Statistic(_max, lambda kind: kind),
+    "count": Statistic(_count, lambda kind: INT32),
+}
 
 
-def _register(name: str, reducer: str) -> None:
+def _register(name: str, statistic: Statistic) -> None:
     def composite(collection: Collection) -> Image:
-        return _reduced(collection, simple(reducer), "{band}")
+        bands = []
+        for label, stack, places in layers(collection):
+            kind = union_of_types(*(band.type for band in stack))
+            pull = _reduced(stack, statistic, kind)
+            if name == "count":
+                pull = _counted(pull, places)
+            bands.append(Band(label, statistic.typing(kind), WGS84, pull))
+        return Image(bands=tuple(bands), footprint=footprint(collection.elements))
 
     algorithm(f"reduce.{name}")(composite)
 
 
-for _name, _reducer in COMPOSITES.items():
-    _register(_name, _reducer)
+for _name, _statistic in STATISTICS.items():
+    _register(_name, _statistic)
 
 
-@algorithm("ImageCollection.toBands")
-def to_bands(collection: Collection) -> Image:
-    """Every image's bands under its index and their name."""
-    bands = []
-    for position, element in enumerate(collection.elements):
-        index = element.properties.get("system:index", str(position))
-        bands += [replace(band, name=f"{index}_{band.name}") for band in getattr(element, "bands", ())]
-    return Image(bands=tuple(bands), footprint=footprint(collection.elements))
+def _reduced(stack: Sequence[Band], statistic: Statistic, kind: PixelType) -> Pull:
+    def pull(render: Render, grid: Grid) -> Tile:
+        seen = [tile for band in stack if (tile := band.on(render, grid)).mask.any()]
+        if not seen:
+            return NOTHING
+        values = np.stack([np.broadcast_to(wide(tile.values, kind), grid.shape) for tile in seen])
+        masks = np.stack([np.broadcast_to(tile.mask, grid.shape) for tile in seen])
+        return Tile(*statistic.compute(values, masks))
+
+    return pull
 
 
-@algorithm("Image.reduce")
-def reduce_bands(image: Image, reducer: Reducer) -> Image:
-    """A reducer over the bands, named after its outputs."""
-    kind = union_of_types(*(band.type for band in image.bands))
-    first = image.bands[0]
-    bands = []
-    for output in reducer.outputs:
-        pull = _statistic(image.bands, [image.footprint], reducer, output)
-        bands.append(first.computed(pull, reducer.type_of(output, kind), output))
-    return image.bare(bands)
+def _counted(count: Pull, places: Sequence[Geometry | None]) -> Pull:
+    """Counts that are 0 where images lie but are masked, and masked where none lies."""
+
+    def pull(render: Render, grid: Grid) -> Tile:
+        tile = render.tile(count, grid).full(grid.shape)
+        if tile.mask.all():
+            return tile
+        covered = np.zeros(grid.shape, bool)
+        for place in places:
+            covered |= True if place is None else render.inside(place, grid)
+        return Tile(np.where(tile.mask, tile.values, 0), tile.mask | covered)
+
+    return pull

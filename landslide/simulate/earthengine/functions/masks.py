@@ -1,18 +1,17 @@
-"""Masks: setting, filling and replacing; linking; classes."""
+"""Masks: setting, filling and replacing; what masks or fills: normalised differences, classes, links."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import ApiError
 from ..geometry import Geometry
 from ..grids import Grid
-from ..pixels import FALSE, TRUE, Render, Tile
-from ..pixeltypes import BOOLEAN, FLOAT, PixelType, union
+from ..pixels import NOTHING, TRUE, Render, Tile
+from ..pixeltypes import FLOAT, PixelType, union
 from ..registry import algorithm
-from ..values import Band, Collection, Image, number_image
+from ..replies import ApiError
+from ..values import Band, Collection, Image, constant, number_image
 from .arithmetic import wide
 from .bands import add_bands, chosen
 
@@ -43,12 +42,6 @@ def _updated(band: Band, mask: Band) -> Band:
         return Tile(tile.values, tile.mask & other.mask & (other.values != 0))
 
     return band.computed(pull)
-
-
-@algorithm("Image.selfMask")
-def self_mask(image: Image) -> Image:
-    """Masked where the value is zero."""
-    return image.with_bands([_updated(band, band) for band in image.bands])
 
 
 @algorithm("Image.mask")
@@ -118,30 +111,10 @@ def _where(band: Band, test: Band, value: Band) -> Band:
     return band.computed(pull, kind)
 
 
-@algorithm("Image.blend")
-def blend(bottom: Image, top: Image) -> Image:
-    """The top where it is not masked, else the bottom."""
-    return bottom.with_bands([over(band, other) for band, other in beside("Image.blend", bottom, top)])
-
-
-def over(below: Band, above: Band) -> Band:
-    """A band lying over another."""
-    kind = union(below.type, above.type)
-
-    def pull(render: Render, grid: Grid) -> Tile:
-        top = above.on(render, grid)
-        if top.mask.all():
-            return top
-        tile = below.on(render, grid)
-        return Tile(np.where(top.mask, wide(top.values, kind), wide(tile.values, kind)), tile.mask | top.mask)
-
-    return below.computed(pull, kind)
-
-
 @algorithm("Image.normalizedDifference")
 def normalized_difference(input: Image, band_names: list[str] | None) -> Image:
     """(first - second) / (first + second) as `nd`, masked where either is negative; properties are lost."""
-    bands = input.bands[:2] if band_names is None else chosen("Image.normalizedDifference", input, band_names)
+    bands = chosen("Image.normalizedDifference", input, band_names or input.names[:2])
     if len(bands) != 2:
         raise ApiError(f"Image.normalizedDifference: Needs two bands, got {len(bands)}.")
     first, second = bands
@@ -158,11 +131,11 @@ def normalized_difference(input: Image, band_names: list[str] | None) -> Image:
 
 
 @algorithm("Image.remap")
-def remap(image: Image, from_: list[float], to: list[float], default_value: Any, band_name: str | None) -> Image:
+def remap(image: Image, from_: list[float], to: list[float], default_value: Any) -> Image:
     """Values by a table as `remapped`; those that are not in it become the default, or are masked without one."""
     if len(from_) != len(to):
         raise ApiError(f"Image.remap: Lists 'from' and 'to' must be of equal length. Got {len(from_)} and {len(to)}.")
-    band = image.bands[0] if band_name is None else chosen("Image.remap", image, [band_name])[0]
+    band = image.bands[0]
     order = np.argsort(np.asarray(from_, float), kind="stable")
     keys, results = np.asarray(from_)[order], np.asarray(to)[order]
     numbers = [*to, *([] if default_value is None else [default_value])]
@@ -181,35 +154,20 @@ def remap(image: Image, from_: list[float], to: list[float], default_value: Any,
 
 
 @algorithm("Image.linkCollection")
-def link_collection(
-    input: Image, image_collection: Collection, linked_bands: Any, linked_properties: Any, match_property_name: str
-) -> Image:
-    """Bands and properties of the collection's image with the same property; without one, masked bands and nulls."""
-    wanted = _names(linked_bands)
+def link_collection(input: Image, image_collection: Collection, linked_bands: Any, match_property_name: str) -> Image:
+    """Bands of the collection's image with the same property; without one, masked bands."""
+    names = linked_bands if isinstance(linked_bands, list) else [linked_bands]
     key = input.get(match_property_name)
-    match = next(
-        (image for image in image_collection.elements if key is not None and image.get(match_property_name) == key),
-        None,
-    )
-    pattern = next(iter(image_collection.elements), None)
-    if wanted:
-        if isinstance(match, Image):
-            linked = chosen("Image.linkCollection", match, wanted)
-        elif isinstance(pattern, Image):
-            linked = [_nothing(band) for band in chosen("Image.linkCollection", pattern, wanted)]
-        else:
-            linked = [Band(name, BOOLEAN, input.bands[0].projection, lambda render, grid: Tile(np.array(0), FALSE))
-                      for name in wanted]  # fmt: skip
-        input = add_bands(input, Image(bands=tuple(linked)), None, True)
-    properties = dict(input.properties)
-    for name in _names(linked_properties):
-        properties[name] = None if match is None else match.get(name)
-    return replace(input, properties=properties)
-
-
-def _names(value: Any) -> Sequence[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
+    images = [image for image in image_collection.elements if isinstance(image, Image)]
+    match = next((image for image in images if key is not None and image.get(match_property_name) == key), None)
+    if match is not None:
+        linked = chosen("Image.linkCollection", match, names)
+    elif images:
+        linked = [_nothing(band) for band in chosen("Image.linkCollection", images[0], names)]
+    else:
+        linked = [_nothing(constant(0, name)) for name in names]
+    return add_bands(input, Image(bands=tuple(linked)), overwrite=True)
 
 
 def _nothing(band: Band) -> Band:
-    return band.computed(lambda render, grid: Tile(np.array(0), FALSE))
+    return band.computed(lambda render, grid: NOTHING)

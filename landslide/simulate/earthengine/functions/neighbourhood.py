@@ -1,156 +1,47 @@
-"""Kernels, and what is computed from each pixel's neighbours on the requested grid.
+"""What is computed from each pixel's neighbours.
 
-The requested grid is asked for with a margin of the kernel's reach, so that tiles meet without seams.
+Focal operations take those of the requested grid, slope and aspect those of the elevation's own default projection. The
+grid is asked for with a margin of the reach, so that tiles meet without seams.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from ..errors import ApiError, not_imitated
-from ..grids import Grid, pixel_metres
-from ..pixels import Array, Flags, Render, Tile
-from ..pixeltypes import fractional
+from ..grids import METRES_PER_DEGREE, Grid, geographic, metres_per_unit, pixel_metres
+from ..pixels import Array, Flags, Render, Tile, on_lattice
+from ..pixeltypes import FLOAT
 from ..registry import algorithm
-from ..values import Band, Image, Kernel
-from .reducers import Reducer
+from ..replies import ApiError, not_imitated
+from ..values import Band, Image
 
-Disc = Callable[[Array, Array, float, float], Array]
 ROUNDING = 1e-6
-Filter = Callable[[Array, Flags, Array], tuple[Array, Flags]]
+Focal = Callable[[Array, Flags, tuple[int, int]], tuple[Array, Flags]]
 
 
-def shaped(radii: tuple[float, float], units: str, disc: Disc, magnitude: float, normalize: bool) -> Kernel:
-    """A kernel of the pixels that `disc` accepts (rows, columns and their radii in pixels)."""
+def reach(grid: Grid, radius: float, units: str) -> tuple[int, int]:
+    """How many rows and columns of the grid a radius reaches; ApiError for unknown units."""
     if units not in ("pixels", "meters"):
         raise ApiError(f"Kernel: Unknown units '{units}'. Use 'pixels' or 'meters'.")
-
-    def weights(pixel: tuple[float, float]) -> Array:
-        high, wide = (radius / side if units == "meters" else radius for radius, side in zip(radii, pixel, strict=True))
-        down = np.arange(-int(high + ROUNDING), int(high + ROUNDING) + 1)[:, None]
-        right = np.arange(-int(wide + ROUNDING), int(wide + ROUNDING) + 1)[None, :]
-        flat = disc(down, right, high + ROUNDING, wide + ROUNDING).astype(np.float64) * magnitude
-        return flat / abs(flat.sum()) if normalize else flat
-
-    return Kernel(weights)
+    high, wide = pixel_metres(grid) if units == "meters" else (1.0, 1.0)
+    return int(radius / high + ROUNDING), int(radius / wide + ROUNDING)
 
 
-def _everything(down: Array, right: Array, high: float, wide: float) -> Array:
-    return np.ones((down.size, right.size), bool)
-
-
-def _round(down: Array, right: Array, high: float, wide: float) -> Array:
-    return np.asarray((down / max(high, 1e-3)) ** 2 + (right / max(wide, 1e-3)) ** 2 <= 1)
-
-
-def _cross(down: Array, right: Array, high: float, wide: float) -> Array:
-    return np.asarray(np.abs(down) == np.abs(right))
-
-
-def _plus(down: Array, right: Array, high: float, wide: float) -> Array:
-    return np.asarray((down == 0) | (right == 0))
-
-
-def _diamond(down: Array, right: Array, high: float, wide: float) -> Array:
-    return np.asarray(np.abs(down) / max(high, 1e-3) + np.abs(right) / max(wide, 1e-3) <= 1)
-
-
-SHAPES: dict[str, Disc] = {
-    "square": _everything, "circle": _round, "cross": _cross, "plus": _plus, "diamond": _diamond
-}  # fmt: skip
-
-
-def _register(name: str, disc: Disc) -> None:
-    def kernel(radius: float, units: str, normalize: bool, magnitude: float) -> Kernel:
-        return shaped((radius, radius), units, disc, magnitude, normalize)
-
-    algorithm(f"Kernel.{name}")(kernel)
-
-
-for _name, _disc in SHAPES.items():
-    _register(_name, _disc)
-
-
-algorithm("Kernel.rectangle")(
-    lambda x_radius, y_radius, units, normalize, magnitude: shaped(
-        (y_radius, x_radius), units, _everything, magnitude, normalize
-    )
-)
-
-
-@algorithm("Kernel.fixed")
-def fixed(width: int, height: int, weights: list[list[float]], x: int, y: int, normalize: bool) -> Kernel:
-    """A kernel of given weights; x and y (-1: the middle) say which of them lies on the pixel."""
-    given = np.asarray(weights, np.float64)
-    if given.ndim != 2:
-        raise ApiError("Kernel.fixed: The weights must be a list of rows of equal length.")
-    rows, columns = given.shape
-    at_row, at_column = (rows // 2 if y < 0 else y), (columns // 2 if x < 0 else x)
-    reach = max(at_row, rows - 1 - at_row), max(at_column, columns - 1 - at_column)
-    whole = np.zeros((2 * reach[0] + 1, 2 * reach[1] + 1))
-    top, left = reach[0] - at_row, reach[1] - at_column
-    whole[top : top + rows, left : left + columns] = given
-    if normalize:
-        whole = whole / abs(whole.sum())
-    return Kernel(lambda pixel: whole)
-
-
-@algorithm("Kernel.gaussian")
-def gaussian(radius: float, sigma: float, units: str, normalize: bool, magnitude: float) -> Kernel:
-    """A Gaussian bell of `sigma` in the same unit as the radius."""
-
-    def bell(pixel: tuple[float, float]) -> Array:
-        unit = pixel if units == "meters" else (1.0, 1.0)
-        square = shaped((radius, radius), units, _everything, 1.0, False).weights(pixel)
-        down, right = (np.arange(side) - side // 2 for side in square.shape)
-        distance = (down[:, None] * unit[0]) ** 2 + (right[None, :] * unit[1]) ** 2
-        weights: Array = magnitude * np.exp(-0.5 * distance / sigma**2)
-        return weights / weights.sum() if normalize else weights
-
-    return Kernel(bell)
-
-
-def around(band: Band, kernel: Kernel, compute: Filter, **changes: Any) -> Band:
-    """A band of what `compute` makes of values (0 where masked), mask and weights on a grid wider by the kernel."""
-
-    def pull(render: Render, grid: Grid) -> Tile:
-        weights = kernel.weights(pixel_metres(grid))
-        down, right = weights.shape[0] // 2, weights.shape[1] // 2
-        wide = grid.pad(down, right)
-        values, mask = band.on(render, wide).full(wide.shape)
-        new, known = compute(np.where(mask, values, 0), mask, weights)
-        inner = slice(down, down + grid.shape[0]), slice(right, right + grid.shape[1])
-        return Tile(new[inner], known[inner])
-
-    return replace(band, pull=pull, **changes)
-
-
-def _sum(values: Array, weights: Array) -> Array:
-    """Weighted sums over the neighbours, added in the same order for every pixel."""
-    summed: Array = ndimage.correlate(values.astype(np.float64), weights, mode="constant")
-    return summed
-
-
-def mean(values: Array, mask: Flags, weights: Array) -> tuple[Array, Flags]:
-    """The weighted mean of the neighbours that are not masked."""
-    weights = weights / abs(weights).max()  # equal weights become ones, whose sums are exact in every order
-    total = _sum(values, weights)
-    whole = mask.all() and set(np.unique(weights)) <= {0, 1}
-    share = np.full(total.shape, weights.sum()) if whole else _sum(mask, weights)
-    known = share > 0
-    return total / np.where(known, share, 1), known
-
-
-def largest(values: Array, mask: Flags, weights: Array) -> tuple[Array, Flags]:
-    """The largest of the neighbours that are not masked."""
+def largest(values: Array, mask: Flags, sides: tuple[int, int]) -> tuple[Array, Flags]:
+    """The largest neighbour that is not masked, in a window of so many rows and columns."""
     if mask.all():
-        return _extreme(values, weights != 0), mask
+        return _maximum(values, sides), mask
     floor = _floor(values)
-    out = _extreme(np.where(mask, values, floor), weights != 0)
+    out = _maximum(np.where(mask, values, floor), sides)
     return np.where(out > floor, out, 0), out > floor
+
+
+def _maximum(values: Array, sides: tuple[int, int]) -> Array:
+    found: Array = ndimage.maximum_filter(values, sides, mode="nearest")
+    return found
 
 
 def _floor(values: Array) -> Any:
@@ -160,141 +51,91 @@ def _floor(values: Array) -> Any:
     return np.int32(-(2**30)) if values.dtype.itemsize <= 2 else np.int64(-(2**62))
 
 
-def smallest(values: Array, mask: Flags, weights: Array) -> tuple[Array, Flags]:
-    """The smallest of the neighbours that are not masked."""
+def smallest(values: Array, mask: Flags, sides: tuple[int, int]) -> tuple[Array, Flags]:
+    """The smallest neighbour that is not masked, in a window of so many rows and columns."""
     wide = np.float64 if values.dtype.kind == "f" else np.int32 if values.dtype.itemsize <= 2 else np.int64
-    out, known = largest(np.negative(values.astype(wide)), mask, weights)
+    out, known = largest(np.negative(values.astype(wide)), mask, sides)
     return np.negative(out), known
 
 
-def _extreme(values: Array, chosen: Flags) -> Any:
-    """Maxima over the chosen neighbours; row by row, as the rows of all kernels here are runs of pixels."""
-    rows, columns = chosen.shape
-    if chosen.all():
-        across = ndimage.maximum_filter1d(values, columns, axis=1, mode="nearest")
-        return ndimage.maximum_filter1d(across, rows, axis=0, mode="nearest")
-    out = None
-    for row in range(rows):
-        at = np.flatnonzero(chosen[row])
-        if not at.size:
-            continue
-        if at[-1] - at[0] + 1 != at.size:
-            return ndimage.maximum_filter(values, footprint=chosen, mode="nearest")
-        line = ndimage.maximum_filter1d(values, at.size, axis=1, mode="nearest")
-        moved = _neighbour(line, row - rows // 2, int(at[0]) + at.size // 2 - columns // 2)
-        out = moved if out is None else np.maximum(out, moved)
-    return values if out is None else out
+def _register(name: str, compute: Focal) -> None:
+    def focal(image: Image, radius: float, kernel_type: str, units: str) -> Image:
+        if kernel_type != "square":
+            raise not_imitated(f"The kernel type '{kernel_type}'")
+        return image.with_bands([_focal(band, radius, units, compute) for band in image.bands])
+
+    algorithm(f"Image.{name}")(focal)
 
 
-def _neighbour(values: Array, down: int, right: int) -> Array:
-    """The value so far down and right at each pixel; what comes in over the edges lies outside every result."""
-    return np.roll(values, (-down, -right), axis=(0, 1))
-
-
-FOCAL: dict[str, Filter] = {"Max": largest, "Min": smallest, "Mean": mean}
-
-
-def _register_focal(name: str, compute: Filter) -> None:
-    def focal(
-        image: Image, radius: float, kernel_type: str, units: str, iterations: int, kernel: Kernel | None
-    ) -> Image:
-        if kernel is None:
-            if kernel_type not in SHAPES:
-                raise not_imitated(f"The kernel type '{kernel_type}'")
-            kernel = shaped((radius, radius), units, SHAPES[kernel_type], 1.0, False)
-        bands: Sequence[Band] = image.bands
-        for _ in range(iterations):
-            bands = [_focal(band, kernel, name, compute) for band in bands]
-        return image.with_bands(bands)
-
-    algorithm(f"Image.focal{name}", f"Image.focal_{name.lower()}")(focal)
-
-
-def _focal(band: Band, kernel: Kernel, name: str, compute: Filter) -> Band:
-    return around(band, kernel, compute, type=fractional(band.type) if name == "Mean" else band.type)
-
-
-for _name, _compute in FOCAL.items():
-    _register_focal(_name, _compute)
-
-
-@algorithm("Image.convolve")
-def convolve(image: Image, kernel: Kernel) -> Image:
-    """Sums weighted by the kernel; masked where a pixel with a weight is masked."""
-    return image.bare([around(band, kernel, _convolved, type=fractional(band.type)) for band in image.bands])
-
-
-def _convolved(values: Array, mask: Flags, weights: Array) -> tuple[Array, Flags]:
-    turned = weights[::-1, ::-1]
-    return _sum(values, turned), _sum(~mask, (turned != 0).astype(np.float64)) < 0.5
-
-
-@algorithm("Image.reduceNeighborhood")
-def reduce_neighborhood(
-    image: Image, reducer: Reducer, kernel: Kernel, input_weight: str, skip_masked: bool, optimization: str | None
-) -> Image:
-    """A reducer over each pixel's neighbours, bands named `band_output`; the kernel's weights count for means and
-    sums, others take the pixels whose weight is not zero."""
-    bands = []
-    for band in image.bands:
-        for output in reducer.outputs:
-            compute = _neighbours(reducer, output, input_weight)
-            kind = reducer.type_of(output, band.type)
-            made = around(band, kernel, compute, type=kind, name=f"{band.name}_{output}")
-            bands.append(_only_where(made, band) if skip_masked else made)
-    return image.bare(bands)
-
-
-def _only_where(made: Band, centre: Band) -> Band:
+def _focal(band: Band, radius: float, units: str, compute: Focal) -> Band:
     def pull(render: Render, grid: Grid) -> Tile:
-        tile = made.on(render, grid)
-        return Tile(tile.values, tile.mask & centre.on(render, grid).mask)
+        down, right = reach(grid, radius, units)
+        wide = grid.pad(down, right)
+        values, mask = band.on(render, wide).full(wide.shape)
+        new, known = compute(np.where(mask, values, 0), mask, (2 * down + 1, 2 * right + 1))
+        inner = slice(down, down + grid.shape[0]), slice(right, right + grid.shape[1])
+        return Tile(new[inner], known[inner])
 
-    return made.computed(pull)
-
-
-def _neighbours(reducer: Reducer, output: str, input_weight: str) -> Filter:
-    direct = {"mean": mean, "max": largest, "min": smallest}
-
-    def compute(values: Array, mask: Flags, weights: Array) -> tuple[Array, Flags]:
-        if input_weight == "mask" or output not in ("mean", "sum"):
-            weights = (weights != 0).astype(np.float64)
-        if output in direct:
-            return direct[output](values, mask, weights)
-        if output == "sum":
-            return _sum(values, weights), _sum(mask, weights) > 0
-        if output == "count":
-            count = np.rint(_sum(mask, weights))
-            return count, np.ones(count.shape, bool)
-        return _stacked(reducer, output, values, mask, weights)
-
-    return compute
+    return band.computed(pull)
 
 
-def _stacked(reducer: Reducer, output: str, values: Array, mask: Flags, weights: Array) -> tuple[Array, Flags]:
-    """All neighbours as a stack for any other reducer."""
-    middle = weights.shape[0] // 2, weights.shape[1] // 2
-    steps = np.argwhere(weights != 0) - middle
-    stack = np.stack([_neighbour(values, down, right) for down, right in steps])
-    masks = np.stack([_neighbour(mask, down, right) for down, right in steps])
-    return reducer.stack(output, stack, masks)
+_register("focalMax", largest)
+_register("focalMin", smallest)
 
 
-@algorithm("Image.neighborhoodToBands")
-def neighborhood_to_bands(image: Image, kernel: Kernel) -> Image:
-    """Each neighbour as a band `name_x_y`; only kernels in pixels."""
-    weights = kernel.weights((1.0, 1.0))
-    down, right = weights.shape[0] // 2, weights.shape[1] // 2
-    bands = []
-    for band in image.bands:
-        for row, column in np.argwhere(weights != 0):
-            y, x = int(row) - down, int(column) - right
-            bands.append(replace(band, name=f"{band.name}_{x}_{y}", pull=_moved(band, y, x)))
-    return image.bare(bands)
+Describe = Callable[[Array, Array], Array]
 
 
-def _moved(band: Band, down: int, right: int) -> Any:
+@algorithm("Terrain.slope")
+def slope(input: Image) -> Image:
+    """Degrees, from the four neighbours of each pixel; masked beside masked pixels."""
+    return input.with_bands([_described(input.bands[0], "slope", _slope)])
+
+
+@algorithm("Terrain.aspect")
+def aspect(input: Image) -> Image:
+    """The direction that the slope falls to, degrees clockwise from north; 0 where it is level."""
+    return input.with_bands([_described(input.bands[0], "aspect", _aspect)])
+
+
+def _described(band: Band, name: str, describe: Describe) -> Band:
+    def native(render: Render, window: Grid) -> Tile:
+        return _derived(band.on(render, window.pad(1, 1)), window, describe)
+
     def pull(render: Render, grid: Grid) -> Tile:
-        return band.on(render, grid.part(down, right, grid.shape))
+        return on_lattice(render, grid, band.projection, lambda window: render.tile(native, window))
 
-    return pull
+    return replace(band, name=name, type=FLOAT, pull=pull)
+
+
+def _derived(tile: Tile, window: Grid, describe: Describe) -> Tile:
+    """From the tile one pixel larger on every side than the window."""
+    height, width = window.shape
+    values, mask = tile.full((height + 2, width + 2))
+    elevation = np.where(mask, values, 0).astype(np.float64)
+    east_m, north_m = steps(window)
+    middle = slice(1, -1)
+    with np.errstate(all="ignore"):
+        east = (elevation[middle, 2:] - elevation[middle, :-2]) / (2 * east_m)
+        north = (elevation[2:, middle] - elevation[:-2, middle]) / (2 * north_m)
+    whole = mask[middle, middle] & mask[middle, 2:] & mask[middle, :-2] & mask[2:, middle] & mask[:-2, middle]
+    return Tile(describe(east, north), whole)
+
+
+def steps(window: Grid) -> tuple[Any, Any]:
+    """Metres to the east of one column and to the north of one row (negative where rows run south), (rows, 1)."""
+    a, _, _, _, e, _ = window.transform
+    if not geographic(window.crs):
+        unit = metres_per_unit(window.crs)
+        return a * unit, e * unit
+    latitude = window.centres()[1]
+    return a * METRES_PER_DEGREE * np.cos(np.radians(latitude)), e * METRES_PER_DEGREE
+
+
+def _slope(east: Array, north: Array) -> Array:
+    return np.degrees(np.arctan(np.hypot(east, north)))
+
+
+def _aspect(east: Array, north: Array) -> Array:
+    level = (east == 0) & (north == 0)
+    return np.where(level, 0.0, np.degrees(np.arctan2(-east, -north)) % 360)
