@@ -1,5 +1,6 @@
 """Rasters with named bands, written and read by block: memory is bounded by the block, not by the scene."""
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,13 +65,24 @@ def cog(
                     if units:
                         dataset.set_band_unit(index, units[index - 1])
                 yield Writer(dataset)
+            _add_overviews(scratch, Resampling.average if dtype == "float32" else Resampling.nearest)
             predictor = {"predictor": "YES"} if np.dtype(dtype).itemsize > 1 else {}
             rasterio.shutil.copy(
-                scratch, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK, BIGTIFF="IF_SAFER",
-                overview_resampling="AVERAGE" if dtype == "float32" else "NEAREST", **predictor,
-            )  # fmt: skip
+                scratch, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK, BIGTIFF="IF_SAFER", **predictor
+            )
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _add_overviews(path: Path, resampling: Resampling) -> None:
+    """Halve a raster until it fits into a block, band by band; the COG driver halves all bands at once, in memory."""
+    with (
+        rasterio.Env(COMPRESS_OVERVIEW="ZSTD", BIGTIFF_OVERVIEW="IF_SAFER"),
+        rasterio.open(path, "r+") as dataset,
+    ):
+        halvings = math.ceil(math.log2(max(dataset.shape) / BLOCK))
+        if halvings > 0:
+            dataset.build_overviews([2**n for n in range(1, halvings + 1)], resampling)
 
 
 @contextmanager
