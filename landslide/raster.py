@@ -68,8 +68,9 @@ def cog(
             _add_overviews(scratch, Resampling.average if dtype == "float32" else Resampling.nearest)
             predictor = {"predictor": "YES"} if np.dtype(dtype).itemsize > 1 else {}
             rasterio.shutil.copy(
-                scratch, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK, BIGTIFF="IF_SAFER", **predictor
-            )
+                scratch, path, driver="COG", compress="DEFLATE", level=1, blocksize=BLOCK, BIGTIFF="IF_SAFER",
+                **predictor,
+            )  # fmt: skip
     finally:
         scratch.unlink(missing_ok=True)
 

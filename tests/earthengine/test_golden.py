@@ -5,6 +5,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,17 @@ def test_border_noise_is_cut_from_old_scenes_alone(connected: Session) -> None:
     text = graph(sentinel1.bands(sentinel1.Radar(old, case().source.sentinel1)))
     assert text.count("focalMin") == 1
     check("radar-border-noise", text)
+
+
+def test_of_a_tile_processed_twice_the_later_lies_on_top(connected: Session) -> None:
+    """Both stay: the halves of a tile that came down in two datastrips look the same to a listing."""
+    stated = {"T1": "04.00", "T2": "05.11", "T3": None}
+    scenes_ = [replace(one, properties={sentinel2.BASELINE: stated[one.id]}) for one in OPTICAL]
+    same_day = [replace(one, time=scenes_[0].time) for one in scenes_[:2]]
+    optical = sentinel2.Optical([*same_day, scenes_[2]], set(), case().source.sentinel2)
+    text = graph(sentinel2.bands(optical, ["dndvi_median"]))
+    assert text.index("T1") < text.index("T2"), "a mosaic shows its last"
+    check("optical-reprocessed", text)
 
 
 def test_the_listing_of_scenes(connected: Session) -> None:

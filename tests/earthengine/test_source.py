@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from numpy.typing import NDArray
 
 from landslide.bands import BAND_SETS
@@ -22,7 +23,8 @@ from landslide.errors import BandError, EmptyWindowError, InputError, LandslideE
 from landslide.simulate import World
 from landslide.simulate.earthengine import Faults, Loopback, serve
 from landslide.sources import Exporter, open_source
-from landslide.sources.earthengine import gate, plan, session, tiler
+from landslide.sources.earthengine import gate, outlines, plan, sentinel1, session, tiler
+from landslide.sources.earthengine.scenes import INDEX
 from landslide.sources.earthengine.source import PART, EarthEngine
 from landslide.stack import Stack, prepare
 from tests.earthengine.conftest import connect
@@ -180,6 +182,29 @@ def test_what_cannot_be_served_is_told_before_an_export(case: Case, connected: s
         open_source(by_service(case, bands=["plan_curvature"]))
 
 
+def test_scenes_that_cannot_all_be_listed_are_not_left_out(
+    case: Case, connected: session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landslide.sources.earthengine.scenes.MOST", 2)
+    with pytest.raises(SourceError, match=r"lists 2 scenes or more from .* Shorten the windows"):
+        open_source(by_service(case))
+
+
+def test_a_scene_without_an_orbit_is_named(case: Case, connected: session.Session) -> None:
+    archive = sentinel1.archive(by_service(case).source.sentinel1)  # type: ignore[union-attr]
+    stated = {INDEX: "S1A_X", "orbitProperties_pass": "ASCENDING", "relativeOrbitNumber_start": 44}
+    assert archive.orbit(stated) == "ascending-44"
+    with pytest.raises(SourceError, match="scene S1A_X states no orbitProperties_pass or no relativeOrbitNumber_start"):
+        archive.orbit({**stated, "relativeOrbitNumber_start": None})
+
+
+def test_outlines_that_a_request_cannot_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlines, "MOST_VERTICES", 9)
+    boxes = np.array([shapely.box(0, 0, 1, 1)] * 2, object)
+    with pytest.raises(InputError, match="2 outlines with 10 vertices do not fit"):
+        outlines.features(boxes, "EPSG:32632")
+
+
 def test_an_asset_that_is_gone_is_named(
     case: Case, connected: session.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +271,8 @@ def test_a_charge_over_the_cap_cancels_the_task(
         connect(service, monkeypatch)
         with pytest.raises(SourceError, match="the task is cancelled"):
             exported(one, tmp_path)
+        roomy = by_service(case, **TERRAIN, export={"way": "bucket", "bucket": "my-bucket", "eecu_hours": 9})
+        assert exported(roomy, tmp_path)[1]["charged"]["eecu_hours"] > 0, "with a higher cap the same folder goes on"
 
 
 def test_no_secret_is_ever_told(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import ee
 
-from landslide.errors import ServiceError, SourceError
+from landslide.errors import LandslideError, ServiceError, SourceError
 from landslide.sources.earthengine.gate import shared
 from landslide.sources.earthengine.verdict import Verdict, judge, told
 
@@ -30,6 +30,8 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
         try:
             with shared().request():
                 return ask()
+        except LandslideError:
+            raise
         except Exception as error:
             judgement = judge(error)
             if judgement.verdict is not Verdict.TRANSIENT:

@@ -57,6 +57,7 @@ class Task:
                 watch(operation.get("metadata", {}))
             except SourceError:
                 patiently(lambda: ee.data.cancelOperation(name))
+                self._record.unlink()  # the next run starts a new task
                 raise
             time.sleep(POLL)
             operation = patiently(lambda: ee.data.getOperation(name))

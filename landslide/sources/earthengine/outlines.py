@@ -4,11 +4,19 @@ import ee
 import shapely
 from numpy.typing import NDArray
 
+from landslide.errors import InputError
+
 MOST_VERTICES = 100_000  # about 4 MB of a request's 10
 
 
 def features(shapes: NDArray, crs: str) -> ee.FeatureCollection:  # type: ignore[type-arg]
-    """Polygons in a CRS, with straight edges in it. Outlines beyond `MOST_VERTICES` belong into an asset."""
+    """Polygons in a CRS, with straight edges in it; InputError where they have more than `MOST_VERTICES` together."""
+    vertices = int(shapely.get_num_coordinates(shapes).sum())
+    if vertices > MOST_VERTICES:
+        raise InputError(
+            f"{len(shapes)} outlines with {vertices:,} vertices do not fit into a request to Earth Engine "
+            f"({MOST_VERTICES:,} do). Simplify them, or leave `inventory` out of the case for the preview"
+        )
     return ee.FeatureCollection([ee.Feature(geometry(shape, crs)) for shape in shapes])
 
 

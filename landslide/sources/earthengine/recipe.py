@@ -44,7 +44,8 @@ class Recipe:
             radar = sentinel1.find(case, geobox, config.sentinel1, descent)
         if config.sentinel2 and {*chosen} & {*OPTICAL}:
             optical = sentinel2.find(case, geobox, config.sentinel2)
-        dem_tiles = terrain.tiles(case, geobox, config.dem) if config.dem else []
+        ground = {*chosen} & {*terrain.BANDS}
+        dem_tiles = terrain.tiles(case, geobox, config.dem) if config.dem and ground else []
         return cls(geobox, config, chosen, radar, optical, dem_tiles)
 
     @property

@@ -13,7 +13,7 @@ import ee
 from odc.geo.geobox import GeoBox
 
 from landslide.cases import WHENS, Case, Span, When, spelled
-from landslide.errors import EmptyWindowError, NoOverlapError
+from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.sources import SceneInfo
 from landslide.sources.earthengine.asking import answer
 
@@ -71,9 +71,7 @@ def search(case: Case, geobox: GeoBox, archive: Archive) -> list[Scene]:
     """
     found: list[Scene] = []
     for side in WHENS:
-        within = [
-            scene for span in case.spans(side) for scene in _listed(archive, region(geobox), span, side)
-        ]  # fmt: skip
+        within = [scene for span in case.spans(side) for scene in _listed(archive, region(geobox), span, side)]
         if not within:
             raise _empty(case, geobox, archive, side)
         found += within
@@ -95,6 +93,11 @@ def named(collection: ee.ImageCollection, scenes: Sequence[Scene]) -> ee.ImageCo
 def _listed(archive: Archive, area: ee.Geometry, span: Span, side: When) -> list[Scene]:
     keys = (INDEX, START, VERSION, *archive.properties)
     rows = answer(listing(archive.collection, area, span, keys))
+    if len(rows) == MOST:
+        raise SourceError(
+            f"{archive.asset} lists {MOST} scenes or more from {span[0]} to {span[1]}, and no more are told at once. "
+            "Shorten the windows, or split the area"
+        )
     return [_scene(archive, dict(zip(keys, row, strict=True)), side) for row in rows]
 
 

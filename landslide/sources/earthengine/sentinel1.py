@@ -4,7 +4,7 @@ Two collections: ground-range detected scenes in linear power (sigma naught, cal
 OPERA's radiometrically terrain-corrected bursts (gamma naught, 30 m).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ from landslide.errors import EmptyWindowError, SourceError
 from landslide.features.sar import BORDER_NOISE_DB, GROWTH
 from landslide.grid import PIXEL
 from landslide.sources.earthengine import flattening
-from landslide.sources.earthengine.scenes import Archive, Scene, acquisitions, named, search
+from landslide.sources.earthengine.scenes import INDEX, Archive, Scene, acquisitions, named, search
 
 GRD, OPERA = "COPERNICUS/S1_GRD_FLOAT", "OPERA/RTC/L2_V1/S1"
 POLARISATIONS = ("VV", "VH")
@@ -51,8 +51,18 @@ def _opera(config: Sentinel1Archive) -> Archive:
     return Archive("Sentinel-1", "sentinel-1", OPERA, collection, properties, _orbit(*properties))
 
 
-def _orbit(direction: str, number: str) -> Any:
-    return lambda stated: f"{str(stated[direction]).lower()}-{int(stated[number])}"
+def _orbit(direction: str, number: str) -> Callable[[Mapping[str, Any]], str]:
+    """How a scene's orbit is told from its properties: `ascending-44`; SourceError where it states none."""
+
+    def told(stated: Mapping[str, Any]) -> str:
+        if stated[direction] is None or stated[number] is None:
+            raise SourceError(
+                f"scene {stated[INDEX]} states no {direction} or no {number}, so its viewing geometry is unknown. "
+                "Use the other `collection` under sentinel1"
+            )
+        return f"{str(stated[direction]).lower()}-{int(stated[number])}"
+
+    return told
 
 
 @dataclass(frozen=True)

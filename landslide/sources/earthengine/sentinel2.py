@@ -8,6 +8,8 @@ mask such a scene whole, without a word.
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
 from typing import Any
 
 import ee
@@ -21,6 +23,7 @@ from landslide.sources.earthengine.asking import answer
 from landslide.sources.earthengine.scenes import INDEX, Archive, Scene, acquisitions, named, search
 
 HARMONISED, SCORES, SCORE = "COPERNICUS/S2_SR_HARMONIZED", "GOOGLE/CLOUD_SCORE_PLUS/V1/S2_HARMONIZED", "cs_cdf"
+BASELINE = "PROCESSING_BASELINE"
 BANDS = ("B2", "B3", "B4", "B8")
 QUANTIFICATION = 10_000
 NO_GROUND = (0, 1, 2, 11)  # classes that a cloud score does not speak of: nodata, saturated, dark, snow
@@ -42,11 +45,10 @@ class Optical:
 
 
 def find(case: Case, geobox: GeoBox, config: Sentinel2Archive) -> Optical:
-    """The scenes of both windows, the latest processing of each tile and day, and which have a cloud score."""
-    properties = ("CLOUDY_PIXEL_PERCENTAGE", "PROCESSING_BASELINE", "MGRS_TILE", "SENSING_ORBIT_NUMBER")
+    """The scenes of both windows, and which have a cloud score."""
+    properties = ("CLOUDY_PIXEL_PERCENTAGE", BASELINE)
     collection = ee.ImageCollection(HARMONISED)
-    found = search(case, geobox, Archive("Sentinel-2", "sentinel-2", HARMONISED, collection, properties, _one_orbit))
-    scenes = latest(found)
+    scenes = search(case, geobox, Archive("Sentinel-2", "sentinel-2", HARMONISED, collection, properties, _one_orbit))
     scored: Set[str] = set()
     if config.cloud_mask == "cloud-score-plus":
         within = ee.ImageCollection(SCORES).filter(ee.Filter.inList(INDEX, [scene.id for scene in scenes]))
@@ -57,23 +59,6 @@ def find(case: Case, geobox: GeoBox, config: Sentinel2Archive) -> Optical:
 def _one_orbit(_: Mapping[str, Any]) -> str:
     """All tiles of a day are one acquisition: neighbouring tracks never meet on one day."""
     return ""
-
-
-def latest(scenes: Sequence[Scene]) -> list[Scene]:
-    """Of a tile that the archive holds twice for one day and orbit, the later processing baseline."""
-    best: dict[tuple[Any, ...], Scene] = {}
-    for scene in scenes:
-        stated = scene.properties or {}
-        tile = stated.get("MGRS_TILE", scene.id)
-        key = (scene.day, tile, stated.get("SENSING_ORBIT_NUMBER"))
-        if key not in best or _baseline(scene) > _baseline(best[key]):
-            best[key] = scene
-    return sorted(best.values(), key=lambda scene: (scene.time, scene.id))
-
-
-def _baseline(scene: Scene) -> tuple[float, str]:
-    stated = str((scene.properties or {}).get("PROCESSING_BASELINE"))
-    return (float(stated) if stated.replace(".", "", 1).isdigit() else 0.0), scene.id
 
 
 def bands(optical: Optical, wanted: Sequence[str]) -> ee.Image:
@@ -99,19 +84,32 @@ def _side(optical: Optical, side: When) -> ee.ImageCollection:
 
 
 def _day(optical: Optical, scenes: Sequence[Scene]) -> ee.Image:
-    archive = ee.ImageCollection(HARMONISED)
+    """Clear reflectance of a day, all its tiles put together; a later processing of a tile lies on top."""
+    by_baseline = groupby(sorted(scenes, key=_baseline), key=_baseline)
+    parts = [part for _, group in by_baseline for part in _clear(optical, list(group))]
+    return reduce(lambda below, above: below.merge(above), parts).mosaic()
+
+
+def _baseline(scene: Scene) -> float:
+    """The processing baseline, 0 where none is stated."""
+    stated = str((scene.properties or {}).get(BASELINE))
+    return float(stated) if stated.replace(".", "", 1).isdigit() else 0.0
+
+
+def _clear(optical: Optical, scenes: Sequence[Scene]) -> list[ee.ImageCollection]:
+    """Clear reflectance of scenes, by their score and, of those that have none, by their classes."""
+    archive, scores = ee.ImageCollection(HARMONISED), ee.ImageCollection(SCORES)
     linked = [scene for scene in scenes if scene.id in optical.scored]
     classified = [scene for scene in scenes if scene.id not in optical.scored]
+    threshold = optical.config.clear_above
     parts = []
     if linked:
-        scores = ee.ImageCollection(SCORES)
-        threshold = optical.config.clear_above
         parts.append(
             named(archive, linked).linkCollection(scores, [SCORE]).map(lambda image: clear_by_score(image, threshold))
         )
     if classified:
         parts.append(named(archive, classified).map(clear_by_class))
-    return (parts[0].merge(parts[1]) if len(parts) > 1 else parts[0]).mosaic()
+    return parts
 
 
 def clear_by_class(image: ee.Image) -> ee.Image:
