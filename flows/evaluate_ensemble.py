@@ -11,7 +11,7 @@ from landslide.ensemble import Ensemble, EnsembleInfo
 from landslide.evaluation.results import evaluate_request
 from landslide.models import MemberSpec
 from landslide.store import file_digest
-from landslide.training import choose_device
+from landslide.training.devices import choose_device
 from tasks.evaluate import evaluate_members
 from tasks.stage import path, submit
 

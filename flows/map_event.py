@@ -15,7 +15,7 @@ from landslide.ensemble import Ensemble
 from landslide.mapping import SUMMARY, MapOptions, MapSummary, map_request
 from landslide.mapping.words import area, landslides, percent
 from landslide.stack import Stack
-from landslide.training import choose_device
+from landslide.training.devices import choose_device
 from tasks.map import map_case
 from tasks.stage import path, submit
 

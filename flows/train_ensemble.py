@@ -25,7 +25,8 @@ from landslide.experiment import Experiment, load_experiment
 from landslide.models import MemberSpec, grid
 from landslide.progress import track
 from landslide.tiles import Tiles, tile_request
-from landslide.training import Schedule, candidate, choose_device, train_request
+from landslide.training.devices import choose_device
+from landslide.training.records import Schedule, candidate, train_request
 from tasks.assemble import assemble_ensemble
 from tasks.stage import path, submit
 from tasks.tile import tile_cases

@@ -43,3 +43,7 @@ class ServiceError(LandslideError):
 
 class TrainingError(LandslideError):
     """No member came out of training, or training cannot start on these tiles."""
+
+
+class CrashError(TrainingError):
+    """A member's process ended before its result was there; another attempt goes on from its last checkpoint."""

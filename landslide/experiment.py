@@ -16,7 +16,8 @@ from landslide.bands import BAND_SETS, known
 from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
 from landslide.errors import InputError
 from landslide.grid import area
-from landslide.models import ARCHITECTURES, LEAST, LOSSES, STRIDE
+from landslide.losses import LOSSES
+from landslide.models import ARCHITECTURES, LEAST, STRIDE
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
@@ -97,7 +98,7 @@ class Experiment(Strict):
     band_sets: Annotated[dict[Identifier, Bands], BeforeValidator(_named_sets), Field(min_length=1)] = {
         name: BAND_SETS[name] for name in ("s1", "s2", "s1s2", "all")
     }
-    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = ARCHITECTURES
+    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)] = tuple(ARCHITECTURES)
     losses: Annotated[tuple[Loss, ...], Field(min_length=1)] = tuple(LOSSES)
     learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1e-3, 1e-2)
     encoder: str = "resnet34"

@@ -1,14 +1,20 @@
 """The training store and its sampler.
 
-`Tiles` is a folder of uncompressed arrays, one part of a case each, opened as memory maps by any number of processes:
-`<case>/<part>.values.npy` float32 (band, y, x), NaN = not observed; `.label.npy` uint8 (y, x), 255 = ignore;
-`.anchors.npy` int32 (n, 2), row and column of every landslide pixel. `tiles.json` holds the statistics, which come
-from the training cases alone. A crop costs what the crop weighs, whatever the size of its scene.
+`Tiles` is a folder of uncompressed arrays, opened as memory maps by any number of processes, which so share one copy.
+Each role has its parts one after another, each row by row:
+
+- `<role>.values.npy` float32 (pixel, band): z-scores as a network takes them, 0 where not observed;
+- `<role>.seen.npy` int64 (pixel): bit i is set where band i was observed;
+- `<role>.label.npy` uint8 (pixel): 1 landslide, 0 none, 255 ignore;
+- `<role>.anchors.npy` int32 (n, 2): row and column of every landslide pixel.
+
+So any set of crops is one gather of pixels, on any device, and costs what the crops weigh, whatever the size of their
+scenes. `tiles.json` holds the parts and the statistics, which come from the training cases alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from landslide.bands import BANDS, positions
-from landslide.ensemble import Normalisation, observed
+from landslide.ensemble import Normalisation
 from landslide.errors import BandError, TrainingError
 from landslide.grid import blocks
 from landslide.progress import track
@@ -28,7 +34,7 @@ from landslide.store import Request
 
 Kind = TypeVar("Kind", bound=np.generic)
 
-VERSION = 1
+VERSION = 2
 BLOCK = 1024
 FILE = "tiles.json"
 TRIES = 20  # for a crop without landslides, before taking the last one drawn
@@ -62,6 +68,11 @@ class Moments(BaseModel):
         deviation = float(np.sqrt(self.squares / self.count)) if self.count else 0.0
         return deviation or 1.0
 
+    @property
+    def square(self) -> float:
+        """Mean square."""
+        return self.mean**2 + (self.squares / self.count if self.count else 0.0)
+
 
 class TilePart(BaseModel):
     """One part in the store."""
@@ -84,12 +95,58 @@ class TilesInfo(BaseModel):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One part, memory-mapped: `values` (band, y, x), `label` (y, x), `anchors` (n, 2)."""
+class Group:
+    """All parts of a role, memory-mapped: arrays as in the files, parts in the order of the cases.
+
+    The pixel at row and column of a part is at `first[part] + row * width + column`.
+    """
 
     values: NDArray[np.float32]
+    seen: NDArray[np.int64]
     label: NDArray[np.uint8]
     anchors: NDArray[np.int32]
+    parts: list[TilePart]
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """Where each part's pixels begin."""
+        return _starts(part.height * part.width for part in self.parts)
+
+    @cached_property
+    def first_anchor(self) -> NDArray[np.int64]:
+        """Where each part's anchors begin."""
+        return _starts(part.anchors for part in self.parts)
+
+    def picture(self, pixels: NDArray[Kind], index: int) -> NDArray[Kind]:
+        """A part's share of an array that has a row a pixel, as it lies on the ground: (y, x, …)."""
+        part, first = self.parts[index], self.first[index]
+        return pixels[first : first + part.height * part.width].reshape(part.height, part.width, *pixels.shape[1:])
+
+    def truth(self, columns: Sequence[int]) -> NDArray[np.uint8]:
+        """(pixel): the label, 255 also where one of the store's bands at these positions was not observed."""
+        wanted = sum(1 << column for column in columns)
+        return np.where(self.seen & wanted == wanted, self.label, np.uint8(IGNORE))
+
+
+def _starts(lengths: Iterable[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum([*lengths], dtype="int64")])[:-1]
+
+
+def normalisation(moments: Mapping[str, Moments], bands: Sequence[str]) -> Normalisation:
+    """Mean and standard deviation of the training cases.
+
+    A flip or a turn of the picture changes the components of a direction into each other and their signs. Over all
+    eight symmetries their mean is 0 and their spread the same, and so are they normalised: then a symmetry of the
+    z-scores is a change of sign and of place, too.
+    """
+    directed = [moments[band] for band in moments if BANDS[band].symmetry != "scalar"]
+    spread = float(np.sqrt(np.mean([moment.square for moment in directed]))) if directed else 1.0
+    pairs = [
+        (moments[band].mean, moments[band].std) if BANDS[band].symmetry == "scalar" else (0.0, spread or 1.0)
+        for band in bands
+    ]
+    mean, std = zip(*pairs, strict=True)
+    return Normalisation(mean=mean, std=std)
 
 
 @dataclass(frozen=True)
@@ -104,20 +161,16 @@ class Tiles:
         return TilesInfo.model_validate_json((self.folder / FILE).read_text())
 
     def normalisation(self, bands: Sequence[str]) -> Normalisation:
-        """Statistics of the training cases for a band set, in its order."""
-        moments = [self.info.moments[band] for band in bands]
-        return Normalisation(mean=tuple(m.mean for m in moments), std=tuple(m.std for m in moments))
+        """What made the z-scores of a band set, in its order."""
+        return normalisation(self.info.moments, bands)
 
-    def pictures(self, role: str) -> list[Picture]:
+    def group(self, role: str) -> Group:
         """The parts of a role, in the order of the cases."""
-        return [self._picture(part) for part in self.info.parts if part.role == role]
-
-    def _picture(self, part: TilePart) -> Picture:
-        stem = self.folder / part.case / part.part
-        values, label, anchors = (
-            np.load(f"{stem}.{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("values", "label", "anchors")
-        )
-        return Picture(values, label, anchors)
+        arrays = {
+            name: np.load(self.folder / f"{role}.{name}.npy", mmap_mode="c", allow_pickle=False)  # torch wants to write
+            for name in ("values", "seen", "label", "anchors")
+        }
+        return Group(**arrays, parts=[part for part in self.info.parts if part.role == role])
 
 
 def tile_request(bands: Sequence[str], stacks: dict[str, dict[str, str]]) -> Request:
@@ -133,38 +186,68 @@ def tile(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> 
     """
     for stack in (stack for group in stacks.values() for stack in group):
         positions(bands, stack.info.bands, f"case {stack.info.case.id}")
-    jobs = [(role, stack, part.name) for role, group in stacks.items() for stack in group for part in stack.info.parts]
     moments = {band: Moments() for band in bands}
-    parts = []
-    for role, stack, name in track(jobs, "Cutting tiles"):
-        parts.append(_write_part(role, stack, name, bands, moments, folder))
+    parts = [part for role, group in stacks.items() for part in _write_group(role, group, bands, moments, folder)]
     _refuse_unusable(parts, moments)
+    for role in stacks:
+        _normalise(folder / f"{role}.values.npy", normalisation(moments, bands))
     cases = {role: [stack.info.case.id for stack in group] for role, group in stacks.items()}
     info = TilesInfo(bands=tuple(bands), cases=cases, moments=moments, parts=parts)
     (folder / FILE).write_text(info.model_dump_json(indent=1))
 
 
-def _write_part(
-    role: str, stack: Stack, name: str, bands: Sequence[str], moments: dict[str, Moments], folder: Path
-) -> TilePart:
-    case = stack.info.case.id
+def _write_group(
+    role: str, stacks: list[Stack], bands: Sequence[str], moments: dict[str, Moments], folder: Path
+) -> list[TilePart]:
+    labelled = [(stack, part.name, _label(role, stack, part.name)) for stack in stacks for part in stack.info.parts]
+    anchors = [np.argwhere(label == 1).astype("int32") for _, _, label in labelled]
+    np.save(folder / f"{role}.label.npy", np.concatenate([label.ravel() for _, _, label in labelled]))
+    np.save(folder / f"{role}.anchors.npy", np.concatenate(anchors))
+    first = _starts(label.size for _, _, label in labelled)
+    shape = (sum(label.size for _, _, label in labelled), len(bands))
+    values = np.lib.format.open_memmap(folder / f"{role}.values.npy", "w+", "float32", shape)
+    seen = np.lib.format.open_memmap(folder / f"{role}.seen.npy", "w+", "int64", shape[:1])
+    for (stack, name, label), start in zip(track(labelled, f"Cutting tiles, {role}"), first, strict=True):
+        pixels = slice(start, start + label.size)
+        picture, bits = values[pixels].reshape(*label.shape, -1), seen[pixels].reshape(label.shape)
+        with stack.reader(name) as reader:
+            for roi in blocks(label.shape, BLOCK):
+                block = reader.read(bands, roi)
+                picture[roi] = block.transpose(1, 2, 0)
+                bits[roi] = sum(np.isfinite(plane).astype("int64") << index for index, plane in enumerate(block))
+                if role == "train":
+                    moments |= {band: moments[band].add(plane) for band, plane in zip(bands, block, strict=True)}
+    values.flush()
+    seen.flush()
+    return [
+        TilePart(
+            case=stack.info.case.id,
+            part=name,
+            role=role,
+            height=label.shape[0],
+            width=label.shape[1],
+            anchors=len(found),
+        )
+        for (stack, name, label), found in zip(labelled, anchors, strict=True)
+    ]
+
+
+def _normalise(path: Path, scale: Normalisation) -> None:
+    """Turn raw values into z-scores, in place."""
+    values = np.load(path, mmap_mode="r+", allow_pickle=False)
+    for start in range(0, len(values), BLOCK**2):
+        part = values[start : start + BLOCK**2]
+        part[:] = scale.apply(part.T[..., None])[..., 0].T
+    values.flush()
+
+
+def _label(role: str, stack: Stack, name: str) -> NDArray[np.uint8]:
     label = stack.label(name)
     if label is None:
-        raise TrainingError(f"case {case} has the role {role} but no label. Give it an inventory, or the role map")
-    stem = folder / case / name
-    stem.parent.mkdir(exist_ok=True)
-    with stack.reader(name) as reader:
-        shape = (len(bands), *reader.shape)
-        values = np.lib.format.open_memmap(f"{stem}.values.npy", "w+", "float32", shape)
-        for roi in blocks(reader.shape, BLOCK):
-            values[:, *roi] = block = reader.read(bands, roi)
-            if role == "train":
-                moments |= {band: moments[band].add(plane) for band, plane in zip(bands, block, strict=True)}
-    values.flush()
-    anchors = np.argwhere(label == 1).astype("int32")
-    np.save(f"{stem}.label.npy", label)
-    np.save(f"{stem}.anchors.npy", anchors)
-    return TilePart(case=case, part=name, role=role, height=shape[1], width=shape[2], anchors=len(anchors))
+        raise TrainingError(
+            f"case {stack.info.case.id} has the role {role} but no label. Give it an inventory, or the role map"
+        )
+    return label
 
 
 def _refuse_unusable(parts: list[TilePart], moments: dict[str, Moments]) -> None:
@@ -177,109 +260,51 @@ def _refuse_unusable(parts: list[TilePart], moments: dict[str, Moments]) -> None
 
 
 @dataclass(frozen=True)
-class Batch:
-    """`values` float32 (n, band, y, x), z-scores, 0 where missing; `target` float32 and `valid` bool (n, 1, y, x)."""
-
-    values: NDArray[np.float32]
-    target: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class Sampler:
-    """Crops around landslide pixels, and a share `background` of crops without any, in the eight symmetries."""
+    """Draws crops around landslide pixels, and a share `background` of crops without any."""
 
-    tiles: Tiles
-    bands: tuple[str, ...]
+    group: Group
     crop: int
     background: float = 0.0
 
-    @cached_property
-    def _pictures(self) -> list[Picture]:
-        return self.tiles.pictures("train")
+    def draw(self, count: int, seed: Sequence[int]) -> NDArray[np.int64]:
+        """(count, 4): part, first row, first column and symmetry of each crop; the same seed draws the same.
 
-    @cached_property
-    def _anchored(self) -> list[Picture]:
-        return [picture for picture in self._pictures if len(picture.anchors)]
-
-    @cached_property
-    def _bands(self) -> list[int]:
-        return positions(self.bands, self.tiles.info.bands, str(self.tiles.folder))
-
-    def batches(self, samples: int, size: int, seed: Sequence[int]) -> Iterator[Batch]:
-        """At least `samples` crops in full batches of `size`; the same seed gives the same crops."""
+        A crop lies within its part; of a part smaller than the crop it starts at 0 and reaches beyond. The symmetry
+        is one of the square's eight: bit 0 transposes, then 1 flips the rows, then 2 the columns.
+        """
         random = np.random.default_rng(seed)
-        for _ in range(-(-samples // size)):
-            yield self._batch([self._sample(random) for _ in range(size)])
+        return np.array([self._draw(random) for _ in range(count)], "int64")
 
-    def _batch(self, samples: list[tuple[NDArray[np.float32], NDArray[np.uint8]]]) -> Batch:
-        normalisation = self.tiles.normalisation(self.bands)
-        values = np.stack([normalisation.apply(values) for values, _ in samples])
-        label = np.stack([label for _, label in samples])
-        seen = np.stack([observed(values) for values, _ in samples])
-        return Batch(values, (label == 1).astype("float32")[:, None], ((label != IGNORE) & seen)[:, None])
+    @cached_property
+    def _anchored(self) -> list[int]:
+        return [index for index, part in enumerate(self.group.parts) if part.anchors]
 
-    def _sample(self, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _draw(self, random: np.random.Generator) -> tuple[int, int, int, int]:
         draw = self._empty_crop if random.random() < self.background else self._landslide_crop
-        picture, row, column = draw(random)
-        part = (_around(row, self.crop, picture.label.shape[0]), _around(column, self.crop, picture.label.shape[1]))
-        values = _padded(np.stack([picture.values[band][part] for band in self._bands]), self.crop, np.nan)
-        label = _padded(picture.label[part], self.crop, IGNORE)
-        symmetry = int(random.integers(8))
-        return turn(values, self.bands, symmetry), turn_picture(label, symmetry)
+        return *draw(random), int(random.integers(8))
 
-    def _landslide_crop(self, random: np.random.Generator) -> tuple[Picture, int, int]:
-        picture = self._anchored[random.integers(len(self._anchored))]
-        row, column = picture.anchors[random.integers(len(picture.anchors))]
-        return picture, int(row), int(column)
+    def _landslide_crop(self, random: np.random.Generator) -> tuple[int, int, int]:
+        index = self._anchored[random.integers(len(self._anchored))]
+        anchor = self.group.first_anchor[index] + random.integers(self.group.parts[index].anchors)
+        row, column = self.group.anchors[anchor].tolist()
+        return self._around(index, row, column)
 
-    def _empty_crop(self, random: np.random.Generator) -> tuple[Picture, int, int]:
+    def _empty_crop(self, random: np.random.Generator) -> tuple[int, int, int]:
         for _ in range(TRIES):
-            picture = self._pictures[random.integers(len(self._pictures))]
-            height, width = picture.label.shape
-            row, column = int(random.integers(height)), int(random.integers(width))
-            part = picture.label[_around(row, self.crop, height), _around(column, self.crop, width)]
-            if not (part == 1).any():
+            index = int(random.integers(len(self.group.parts)))
+            part = self.group.parts[index]
+            drawn = self._around(index, int(random.integers(part.height)), int(random.integers(part.width)))
+            _, top, left = drawn
+            label = self.group.picture(self.group.label, index)
+            if not (label[top : top + self.crop, left : left + self.crop] == 1).any():
                 break
-        return picture, row, column
+        return drawn
 
+    def _around(self, index: int, row: int, column: int) -> tuple[int, int, int]:
+        """A crop centred on a pixel, shifted to stay inside."""
+        part = self.group.parts[index]
+        return index, self._start(row, part.height), self._start(column, part.width)
 
-def _around(centre: int, crop: int, length: int) -> slice:
-    """A crop centred on a pixel, shifted to stay inside."""
-    start = min(max(centre - crop // 2, 0), max(length - crop, 0))
-    return slice(start, min(start + crop, length))
-
-
-def _padded(values: NDArray[Kind], crop: int, fill: float) -> NDArray[Kind]:
-    """Crops of parts smaller than the crop are filled up at the far sides: not observed, not scored."""
-    missing = [(0, 0)] * (values.ndim - 2) + [(0, crop - side) for side in values.shape[-2:]]
-    return np.pad(values, missing, constant_values=fill) if any(after for _, after in missing) else values
-
-
-def turn_picture(values: NDArray[Kind], symmetry: int) -> NDArray[Kind]:
-    """One of the eight symmetries of the square on the last two axes: bit 0 transposes, 1 flips rows, 2 columns."""
-    if symmetry & 1:
-        values = values.swapaxes(-1, -2)
-    if symmetry & 2:
-        values = values[..., ::-1, :]
-    return values[..., ::-1] if symmetry & 4 else values
-
-
-def turn(values: NDArray[np.float32], bands: Sequence[str], symmetry: int) -> NDArray[np.float32]:
-    """`turn_picture` of (band, y, x), with the components of directions turned as the picture is.
-
-    Rows run south. Flipping rows negates northward components, flipping columns eastward ones, and transposing maps
-    (north, east) to (−east, −north), so both bands of a direction have to be there.
-    """
-    turned = turn_picture(values, symmetry).copy()
-    north = [i for i, band in enumerate(bands) if BANDS[band].symmetry == "north"]
-    east = [i for i, band in enumerate(bands) if BANDS[band].symmetry == "east"]
-    if symmetry & 1:
-        if len(north) != len(east):
-            raise BandError(f"band set {list(bands)} holds one component of a direction without the other; add it")
-        turned[north + east] = -turned[east + north]
-    if symmetry & 2:
-        turned[north] *= -1
-    if symmetry & 4:
-        turned[east] *= -1
-    return turned
+    def _start(self, centre: int, length: int) -> int:
+        return int(min(max(centre - self.crop // 2, 0), max(length - self.crop, 0)))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from landslide.ensemble import EnsembleInfo, assemble
 from landslide.store import Request
-from landslide.training import candidate
+from landslide.training.records import candidate
 from tasks.stage import obtain, path, stage
 
 

@@ -2,28 +2,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from landslide.errors import BandError, TrainingError
-from landslide.tiles import Moments, Sampler, Tiles, tile, turn, turn_picture
+from landslide.stack import Stack
+from landslide.tiles import Moments, Sampler, Tiles, tile
 from tests.stacks import BANDS, toy_stack
-
-DIRECTION = ("slope", "northness", "eastness")
 
 
 @pytest.fixture(scope="module")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> Tiles:
-    folder = tmp_path_factory.mktemp("tiles")
-    stacks = {
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Stack]]:
+    folder = tmp_path_factory.mktemp("stacks")
+    return {
         "train": [toy_stack(folder / "a", "a", seed=1), toy_stack(folder / "b", "b", size=64, seed=2)],
         "validation": [toy_stack(folder / "c", "c", seed=3)],
     }
-    out = folder / "tiles"
-    out.mkdir()
+
+
+@pytest.fixture(scope="module")
+def tiles(stacks: dict[str, list[Stack]], tmp_path_factory: pytest.TempPathFactory) -> Tiles:
+    out = tmp_path_factory.mktemp("tiles")
     tile(BANDS, stacks, out)
     return Tiles(out)
+
+
+def values_of(stack: Stack) -> np.ndarray:
+    with stack.reader("scene") as reader:
+        return reader.read(BANDS)
 
 
 @given(st.lists(arrays("float32", st.integers(1, 30), elements=st.floats(-1e4, 1e4, width=32)), min_size=1, max_size=6))
@@ -37,84 +44,68 @@ def test_streamed_moments_equal_numpy(parts: list[np.ndarray]) -> None:
     assert np.isclose(moments.std, whole.std() or 1.0, rtol=1e-6, atol=1e-6)
 
 
-def test_statistics_come_from_the_training_cases_alone(tiles: Tiles) -> None:
-    pictures = tiles.pictures("train")
-    values = np.concatenate([np.asarray(p.values[0]).ravel() for p in pictures]).astype("float64")
-    normalisation = tiles.normalisation(BANDS[:1])
-    assert np.isclose(normalisation.mean[0], np.nanmean(values))
-    assert np.isclose(normalisation.std[0], np.nanstd(values))
-    assert not np.isclose(normalisation.mean[0], np.nanmean(tiles.pictures("validation")[0].values[0]), atol=1e-6)
+def test_statistics_come_from_the_training_cases_alone(tiles: Tiles, stacks: dict[str, list[Stack]]) -> None:
+    raw = {role: np.concatenate([values_of(stack)[0].ravel() for stack in group]) for role, group in stacks.items()}
+    scale = tiles.normalisation(BANDS[:1])
+    assert np.isclose(scale.mean[0], np.nanmean(raw["train"].astype("float64")))
+    assert np.isclose(scale.std[0], np.nanstd(raw["train"].astype("float64")))
+    assert not np.isclose(scale.mean[0], np.nanmean(raw["validation"]), atol=1e-6)
 
 
-@given(st.integers(0, 7), arrays("float32", (3, 5, 5), elements=st.floats(-5, 5, width=32)))
-def test_directions_turn_with_the_picture(symmetry: int, values: np.ndarray) -> None:
-    """A slope field's direction, turned, is the direction of the turned field: shown on a linear plane."""
-    north, east = 0.6, -0.8
-    rows, columns = np.mgrid[:5, :5].astype("float32")
-    height = -(north * -rows + east * columns)  # falls towards (north, east); rows run south
-    field = np.stack([height, np.full((5, 5), north, "float32"), np.full((5, 5), east, "float32")])
-    turned = turn(field, DIRECTION, symmetry)
-    down_rows, down_columns = (-np.diff(turned[0], axis=axis).mean() for axis in (0, 1))
-    assert np.allclose(turned[1], -down_rows, atol=1e-5)
-    assert np.allclose(turned[2], down_columns, atol=1e-5)
-    assert np.array_equal(np.sort(turn(values, DIRECTION, symmetry)[0].ravel()), np.sort(values[0].ravel()))
+def test_directions_are_scaled_alike_and_not_moved(tiles: Tiles, stacks: dict[str, list[Stack]]) -> None:
+    """Over the eight symmetries of all pictures their mean is 0 and their spread the same."""
+    both = [BANDS.index("northness"), BANDS.index("eastness")]
+    raw = np.concatenate([values_of(stack)[both].reshape(2, -1) for stack in stacks["train"]], axis=1)
+    scale = tiles.normalisation(("northness", "eastness"))
+    assert scale.mean == (0, 0)
+    assert np.allclose(scale.std, np.sqrt(np.nanmean(raw.astype("float64") ** 2)), rtol=1e-5)
 
 
-def test_the_eight_symmetries_differ() -> None:
-    picture = np.arange(6).reshape(2, 3)
-    assert len({(turn_picture(picture, s).shape, turn_picture(picture, s).tobytes()) for s in range(8)}) == 8
+def test_the_store_holds_what_a_network_takes(tiles: Tiles, stacks: dict[str, list[Stack]]) -> None:
+    scale = tiles.normalisation(BANDS)
+    for role, group in stacks.items():
+        kept = tiles.group(role)
+        for index, stack in enumerate(group):
+            raw = values_of(stack)
+            values = kept.picture(kept.values, index).transpose(2, 0, 1)
+            assert np.array_equal(values, scale.apply(raw))
+            assert (values[~np.isfinite(raw)] == 0).all()
+            bits = kept.picture(kept.seen, index)
+            assert all(np.array_equal(bits >> i & 1 == 1, np.isfinite(plane)) for i, plane in enumerate(raw))
+            assert np.array_equal(kept.picture(kept.label, index), stack.label("scene"))
 
 
-def test_half_a_direction_is_refused() -> None:
-    with pytest.raises(BandError, match="one component of a direction"):
-        turn(np.zeros((1, 4, 4), "float32"), ("northness",), 1)
+def test_truth_is_known_where_every_band_of_the_set_was_seen(tiles: Tiles, stacks: dict[str, list[Stack]]) -> None:
+    group = tiles.group("train")
+    raw, label = values_of(stacks["train"][0]), stacks["train"][0].label("scene")
+    one, two = (group.picture(group.truth(columns), 0) for columns in ([0], [0, 1]))
+    assert np.array_equal(one, np.where(np.isfinite(raw[0]), label, 255))
+    assert np.array_equal(two, np.where(np.isfinite(raw[:2]).all(axis=0), label, 255))
 
 
-def test_crops_hold_landslides_and_carry_what_was_not_observed(tiles: Tiles) -> None:
-    batches = list(Sampler(tiles, BANDS, 32).batches(40, 4, (1, 1)))
-    assert sum(len(batch.values) for batch in batches) == 40
-    assert all(sample.any() for batch in batches for sample in batch.target)
-    values = np.concatenate([batch.values for batch in batches])
-    valid = np.concatenate([batch.valid for batch in batches])[:, 0]
-    assert np.isfinite(values).all()
-    assert (values.transpose(0, 2, 3, 1)[~valid] == 0).all()
-    assert not valid.all(), "some crop reaches the corner that was not observed"
+def test_crops_hold_landslides_and_stay_inside(tiles: Tiles) -> None:
+    group = tiles.group("train")
+    draws = Sampler(group, 32).draw(200, (1, 1))
+    assert {*draws[:, 0]} == {0, 1}
+    assert {*draws[:, 3]} == {*range(8)}
+    for part, top, left, _ in draws:
+        label = group.picture(group.label, part)
+        crop = label[top : top + 32, left : left + 32]
+        assert crop.shape == (32, 32)
+        assert (crop == 1).any()
 
 
 def test_the_same_seed_draws_the_same_crops(tiles: Tiles) -> None:
-    first, again, other = (next(Sampler(tiles, BANDS, 32).batches(4, 4, (7, seed))).values for seed in (1, 1, 2))
+    first, again, other = (Sampler(tiles.group("train"), 32).draw(8, (7, seed)) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_background_crops_hold_no_landslide(tiles: Tiles) -> None:
-    batches = list(Sampler(tiles, BANDS, 16, background=1.0).batches(40, 4, (1,)))
-    assert np.mean([sample.any() for batch in batches for sample in batch.target]) < 0.1
-
-
-def test_parts_smaller_than_the_crop_are_filled_up_and_not_scored(tiles: Tiles) -> None:
-    batch = next(Sampler(tiles, BANDS, 128).batches(4, 4, (3,)))
-    assert batch.values.shape == (4, len(BANDS), 128, 128)
-    assert batch.valid.sum((1, 2, 3)).max() <= 96 * 96
-
-
-def test_a_crop_touches_no_more_than_itself(tiles: Tiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the sampler reads from a scene is crops, never the scene."""
-    read: list[int] = []
-
-    class Spy(np.ndarray):
-        def __getitem__(self, key: object) -> np.ndarray:
-            found = super().__getitem__(key)
-            if found.ndim == 2 and self.ndim == 2:
-                read.append(found.size)
-            return found
-
-    sampler = Sampler(tiles, BANDS, 32)
-    spied = [type(p)(p.values.view(Spy), p.label, p.anchors) for p in tiles.pictures("train")]
-    sampler.__dict__["_pictures"] = spied
-    list(sampler.batches(8, 4, (1,)))
-    assert read
-    assert max(read) == 32 * 32
+    group = tiles.group("train")
+    draws = Sampler(group, 16, background=1.0).draw(40, (1,))
+    crops = [group.picture(group.label, part)[top : top + 16, left : left + 16] for part, top, left, _ in draws]
+    assert np.mean([(crop == 1).any() for crop in crops]) < 0.1
 
 
 def test_unusable_tiles_are_refused(tmp_path: Path) -> None:
@@ -125,10 +116,3 @@ def test_unusable_tiles_are_refused(tmp_path: Path) -> None:
         tile(BANDS, {"train": [stack], "validation": [unlabelled]}, out)
     with pytest.raises(BandError, match="case a has no band"):
         tile(("vh_pre",), {"train": [stack], "validation": []}, out)
-
-
-@settings(max_examples=10)
-@given(st.integers(0, 7))
-def test_masks_turn_with_values(symmetry: int) -> None:
-    picture = np.random.default_rng(0).normal(size=(1, 6, 6)).astype("float32")
-    assert np.array_equal(turn(picture, ("slope",), symmetry)[0], turn_picture(picture[0], symmetry))

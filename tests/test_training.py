@@ -13,11 +13,15 @@ from landslide.evaluation.results import write_results
 from landslide.models import MemberSpec
 from landslide.stack import Stack
 from landslide.tiles import Tiles, tile
-from landslide.training import FILE, WEIGHTS, Member, Schedule, candidate, choose_device, train
+from landslide.training.checkpoint import FILE as CHECKPOINT
+from landslide.training.checkpoint import Checkpoints
+from landslide.training.devices import choose_device
+from landslide.training.member import one_cycle, train
+from landslide.training.records import FILE, WEIGHTS, Epoch, Member, Schedule, candidate
 from tests.stacks import BANDS, toy_stack
 
 SCHEDULE = Schedule(
-    epochs=4, min_epochs=1, patience=4, plateau=2, samples=32, crop=32, batch=8, background=0.1, threshold=0.5
+    epochs=6, min_epochs=1, patience=6, plateau=2, samples=32, crop=32, batch=8, background=0.1, threshold=0.5
 )
 
 
@@ -61,6 +65,96 @@ def test_the_same_seed_gives_the_same_weights(world: tuple[Tiles, Stack], member
     torch.rand(7)  # what happened before in the process does not matter
     train(spec(), SCHEDULE, world[0], "cpu", tmp_path)
     assert (tmp_path / WEIGHTS).read_bytes() == (members[0] / WEIGHTS).read_bytes()
+
+
+class Killed(BaseException):
+    """As a signal would end the process."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"rate": "one-cycle", "average": 0.9, "validate_every": 2}])
+def test_a_killed_member_ends_as_if_it_had_not_been_killed(
+    world: tuple[Tiles, Stack], tmp_path: Path, changes: dict[str, object]
+) -> None:
+    schedule = SCHEDULE.model_copy(update={"epochs": 5, "samples": 16, "plateau": 0, **changes})
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    one = spec(architecture="PSPNet")  # it has dropout
+    whole = train(one, schedule, world[0], "cpu", tmp_path / "whole")
+    for attempt in (2, 4):
+
+        def kill(epoch: Epoch, at: int = attempt) -> None:
+            if epoch.epoch == at:
+                raise Killed
+
+        with pytest.raises(Killed):
+            train(one, schedule, world[0], "cpu", tmp_path / "cut", tmp_path / "work", kill)
+    heard: list[int] = []
+    cut = train(one, schedule, world[0], "cpu", tmp_path / "cut", tmp_path / "work", lambda e: heard.append(e.epoch))
+    assert heard == [1, 2, 3, 4, 5]
+    assert (tmp_path / "cut" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    plain = [[epoch.model_copy(update={"seconds": 0}) for epoch in member.epochs] for member in (whole, cut)]
+    assert plain[0] == plain[1]
+    assert cut.epochs[0].seconds > 0
+
+
+def test_a_damaged_checkpoint_costs_time_and_no_more(
+    world: tuple[Tiles, Stack], members: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"half of it")
+    train(spec(), SCHEDULE, world[0], "cpu", tmp_path, tmp_path)
+    assert "the member starts anew" in caplog.text
+    assert (tmp_path / WEIGHTS).read_bytes() == (members[0] / WEIGHTS).read_bytes()
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_member(
+    world: tuple[Tiles, Stack], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"as much as went on")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("landslide.training.checkpoint.save_file", full)
+    schedule = SCHEDULE.model_copy(update={"epochs": 2, "samples": 8})
+    assert train(spec(), schedule, world[0], "cpu", tmp_path, tmp_path / "work").status == "trained"
+    assert "no checkpoint written: [Errno 28] No space left on device" in caplog.text
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_checkpoints_keep_to_their_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter([0.0, 1.0, 1.0, 3.0, 40.0, 44.0])  # made, due, saving begins and ends, due?, due?
+    monkeypatch.setattr("landslide.training.checkpoint.time.monotonic", lambda: next(now))
+    kept = Checkpoints(tmp_path)
+    assert kept.due()
+    kept.save({"a": torch.zeros(2)}, {})
+    assert not kept.due(), "two seconds of saving are paid for by forty"
+    assert kept.due()
+
+
+def test_one_cycle_rises_and_falls_to_nothing(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    schedule = SCHEDULE.model_copy(update={"epochs": 10, "samples": 8, "rate": "one-cycle"})
+    rates = [one_cycle(done) for done in (0, 0.05, 0.1, 0.55, 1)]
+    assert rates == pytest.approx([0.1, 0.55, 1, 0.5, 0])
+    member = train(spec(), schedule, world[0], "cpu", tmp_path)
+    told = [epoch.learning_rate for epoch in member.epochs]
+    assert told[2] > told[-1] > 0
+
+
+def test_a_rate_too_small_to_change_anything_ends_a_member(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    schedule = SCHEDULE.model_copy(
+        update={"epochs": 40, "patience": 40, "plateau": 0, "samples": 8, "least_rate": 0.05}
+    )
+    member = train(spec(learning_rate=0.3), schedule, world[0], "cpu", tmp_path)
+    assert len(member.epochs) < 40
+
+
+def test_bfloat16_learns_the_same_thing(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        schedule = SCHEDULE.model_copy(update={"precision": precision, "epochs": 2, "samples": 16})
+        member = train(spec(architecture="PSPNet"), schedule, world[0], "cpu", tmp_path)
+        losses.append([epoch.train_loss for epoch in member.epochs])
+    assert losses[0] != losses[1]
+    assert np.allclose(losses[0], losses[1], rtol=0.02)
 
 
 def test_a_diverged_member_is_a_result_without_weights(world: tuple[Tiles, Stack], tmp_path: Path) -> None:

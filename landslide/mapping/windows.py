@@ -83,7 +83,7 @@ def _shifted(rows: NDArray[np.float32], done: int) -> NDArray[np.float32]:
 
 def _forward(network: nn.Module, values: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = values.shape[1:]
-    padding = (0, _missing(width), 0, _missing(height))
+    padding = (0, missing(width), 0, missing(height))
     device = next(network.parameters()).device
     batch = torch.nn.functional.pad(torch.from_numpy(values)[None], padding).to(device)
     with torch.inference_mode():
@@ -91,6 +91,6 @@ def _forward(network: nn.Module, values: NDArray[np.float32]) -> NDArray[np.floa
     return logits
 
 
-def _missing(side: int) -> int:
+def missing(side: int) -> int:
     """Pixels to add to a side so that every architecture can take it."""
     return max(LEAST - side, -side % STRIDE)

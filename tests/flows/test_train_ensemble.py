@@ -19,7 +19,8 @@ from landslide.cases import load_case
 from landslide.ensemble import Candidate, Ensemble
 from landslide.errors import BandError, TrainingError
 from landslide.store import MANIFEST, verify
-from landslide.training import candidate
+from landslide.training.checkpoint import FILE as CHECKPOINT
+from landslide.training.records import candidate
 from tests.archives import toy_experiment
 
 
@@ -143,8 +144,8 @@ def wait_for(process: subprocess.Popen[bytes], sight: Callable[[], object]) -> N
 
 def test_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    process = started(toy_experiment(tmp_path, epochs=50, samples=320), store)
-    wait_for(process, lambda: list(store.glob("train/.*/training.log")))
+    process = started(toy_experiment(tmp_path, epochs=400, samples=32), store)
+    wait_for(process, lambda: list(store.glob(f".work/train-*/{CHECKPOINT}")))
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(10) == 130
     assert not list(store.glob(f"train/[!.]*/{MANIFEST}"))

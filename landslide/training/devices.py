@@ -1,0 +1,16 @@
+"""Where members are trained."""
+
+import torch
+
+from landslide.errors import InputError
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` to a GPU where there is one; InputError if the GPU asked for is not there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda"):
+        count, number = torch.cuda.device_count(), int(wanted.partition(":")[2] or 0)
+        if number >= count:
+            raise InputError(f"device {wanted!r} is not there: torch sees {count} GPU(s). Use `device: auto` or `cpu`")
+    return wanted

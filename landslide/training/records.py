@@ -1,0 +1,72 @@
+"""What a member is trained by, and what is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from landslide.ensemble import Candidate
+from landslide.models import MemberSpec
+from landslide.store import Request
+
+VERSION = 2
+WEIGHTS = "weights.safetensors"
+FILE = "member.json"
+
+
+class Schedule(BaseModel):
+    """How a member is trained: see `Experiment` for the meaning of each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int
+    min_epochs: int
+    patience: int
+    plateau: int
+    samples: int
+    crop: int
+    batch: int
+    background: float
+    threshold: float = 0.5
+    precision: Literal["fp32", "bf16"] = "fp32"
+    rate: Literal["plateau", "one-cycle"] = "plateau"
+    least_rate: float = 0.0
+    average: float = 0.0
+    validate_every: int = 1
+
+
+class Epoch(BaseModel):
+    """What one epoch showed; the losses are means over batches and over validation scenes, None where not validated."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_loss: float | None
+    validation_f1: float | None
+    seconds: float
+
+
+class Member(BaseModel):
+    """`member.json`: a finished member. A diverged one has no weights and no score."""
+
+    spec: MemberSpec
+    status: Literal["trained", "diverged"]
+    best_epoch: int | None
+    validation_f1: float | None
+    epochs: list[Epoch]
+    seconds: float
+
+
+def train_request(spec: MemberSpec, schedule: Schedule, tiles_key: str, device: str) -> Request:
+    """What a member depends on. The kind of processor counts, since its arithmetic differs; its number does not."""
+    parameters = {"spec": spec.model_dump(mode="json"), "schedule": schedule.model_dump(mode="json")}
+    parameters["device"] = device.split(":")[0]  # type: ignore[assignment]
+    return Request(stage="train", version=VERSION, parameters=parameters, inputs={"tiles": tiles_key})
+
+
+def candidate(key: str, folder: Path) -> Candidate:
+    """A finished member as the selection sees it."""
+    member = Member.model_validate_json((folder / FILE).read_text())
+    return Candidate(key, member.spec, member.validation_f1, folder / WEIGHTS)

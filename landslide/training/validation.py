@@ -1,0 +1,107 @@
+"""Validation on whole scenes: the mean loss, and F1 from counts that stay on the device until the end."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from landslide.bands import positions
+from landslide.evaluation.counts import Counts
+from landslide.mapping.windows import OVERLAP, logit_rows, missing
+from landslide.stack import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+
+    from landslide.losses import Loss
+    from landslide.tiles import Tiles
+
+WHOLE = 2048  # scenes up to this side are one pass, larger ones windows of this size
+RESERVE = 8 * 2**30  # bytes of a GPU's memory that the scenes leave to the network
+
+
+class Diverged(Exception):
+    """The loss of a member is no longer finite."""
+
+
+def precision(device: str, kind: str) -> AbstractContextManager[object]:
+    """The arithmetic of a forward pass: float32, or bfloat16 where autocast takes it for safe."""
+    if kind == "fp32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`values` (y, x, band) z-scores, 0 where missing; `truth` uint8 (y, x), 255 = ignore; `columns`: which bands."""
+
+    values: Tensor
+    truth: Tensor
+    columns: list[int]
+
+    @property
+    def picture(self) -> Tensor:
+        """(band, y, x), channels-last; all bands of a memory map are not copied."""
+        every = self.columns == list(range(self.values.shape[-1]))
+        return (self.values if every else self.values[..., self.columns]).permute(2, 0, 1)
+
+    def to(self, device: str) -> Scene:
+        """With its own bands alone, on a device."""
+        values = self.picture.permute(1, 2, 0).to(device)
+        return Scene(values, self.truth.to(device), list(range(len(self.columns))))
+
+
+def scenes(tiles: Tiles, bands: Sequence[str], device: str) -> list[Scene]:
+    """The validation scenes with the bands of a set, on the device where it is a GPU with room for all of them."""
+    group = tiles.group("validation")
+    columns = positions(bands, tiles.info.bands, str(tiles.folder))
+    truth = group.truth(columns)
+    found = [
+        Scene(torch.from_numpy(group.picture(group.values, i)), torch.from_numpy(group.picture(truth, i)), columns)
+        for i in range(len(group.parts))
+    ]
+    size = truth.size * len(columns) * 4
+    if device.startswith("cuda") and size + RESERVE <= torch.cuda.mem_get_info(device)[0]:
+        return [scene.to(device) for scene in found]
+    return found
+
+
+def validate(
+    network: nn.Module, scenes: Sequence[Scene], loss: Loss, threshold: float, device: str, kind: str = "fp32"
+) -> tuple[float, float]:
+    """Mean loss over the scenes and F1 over all their observed pixels; raises Diverged."""
+    network.eval()
+    cut = math.log(threshold / (1 - threshold))
+    losses, counts = [], torch.zeros(3, dtype=torch.int64, device=device)
+    for scene in scenes:
+        with torch.inference_mode(), precision(device, kind):
+            logits = _logits(network, scene, device)
+        truth = scene.truth.to(device)
+        valid, target, mapped = truth != IGNORE, truth == 1, logits > cut
+        counts += torch.stack([(mapped & target).sum(), (mapped & ~target & valid).sum(), (~mapped & target).sum()])
+        losses.append(loss(logits, target.float(), valid))
+    mean = torch.stack(losses).mean().item()
+    if not math.isfinite(mean):
+        raise Diverged
+    tp, fp, fn = counts.tolist()
+    return mean, Counts(tp=tp, fp=fp, fn=fn).f1 or 0.0
+
+
+def _logits(network: nn.Module, scene: Scene, device: str) -> Tensor:
+    """(y, x) float32 on the device."""
+    height, width = scene.truth.shape
+    picture = scene.picture
+    if max(height, width) <= WHOLE:
+        padding = (0, missing(width), 0, missing(height))
+        whole = torch.nn.functional.pad(picture[None].to(device), padding)
+        logits: Tensor = network(whole)[0, 0, :height, :width].float()
+        return logits
+    rows = logit_rows(network, lambda roi: picture[:, *roi].cpu().numpy(), (height, width), WHOLE, OVERLAP)
+    return torch.from_numpy(np.concatenate([block for _, block in rows])).to(device)
