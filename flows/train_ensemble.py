@@ -5,45 +5,41 @@ What a person takes away lies in `<store>/results/<experiment>/<band set>/`: `me
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.evaluate_ensemble import score
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
+from flows.train_grid import train_grid
 from landslide.cases import Case
 from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
-from landslide.errors import LandslideError, TrainingError
 from landslide.evaluation.results import METRICS
 from landslide.experiment import Experiment, load_experiment
-from landslide.models import MemberSpec, grid
-from landslide.progress import track
+from landslide.models import check_encoder
 from landslide.tiles import Tiles, tile_request
 from landslide.training.devices import choose_device
-from landslide.training.records import Schedule, candidate, train_request
+from landslide.training.records import candidate
 from tasks.assemble import assemble_ensemble
 from tasks.stage import path, submit
 from tasks.tile import tile_cases
-from tasks.train import train_member
 
 
 @flow(name="train-ensemble", flow_run_name="train {experiment}")
 def train_ensemble(experiment: Path, store: Path) -> dict[str, Path]:
     """Train an experiment's grid; the folder of results of each band set."""
     settings, roles = load_experiment(experiment)
-    at_once = 1 if choose_device(settings.device).startswith("cuda") else os.cpu_count() or 1
-    grid_of_one = train_band_set.with_options(task_runner=ThreadPoolTaskRunner(max_workers=at_once))  # type: ignore[arg-type]
+    check_encoder(settings.encoder)
     prepared = prepare_cases([case for group in roles.values() for case in group], store)
     groups = {str(role): group for role, group in roles.items()}
     tiles = _tiles(settings, groups, prepared, store)
     test = {case.id: prepared[case.id] for case in groups["test"]}
-    return {name: grid_of_one(settings, name, tiles, test, groups, store) for name in settings.band_sets}
+    members = train_grid(settings, tiles, store)
+    return {name: rank_band_set(settings, name, tiles, members[name], test, groups, store) for name in members}
 
 
 def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: References, store: Path) -> dict[str, str]:
@@ -54,18 +50,18 @@ def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: Refere
     return reference
 
 
-@flow(name="train-band-set", flow_run_name="train {band_set}")
-def train_band_set(
+@flow(name="rank-band-set", flow_run_name="rank {band_set}")
+def rank_band_set(
     settings: Experiment,
     band_set: str,
     tiles: dict[str, str],
+    members: list[dict[str, str]],
     test: References,
     groups: dict[str, list[Case]],
     store: Path,
 ) -> Path:
-    """The grid of one band set, its ensemble, and its scores where the experiment has test cases."""
-    references = _members(settings, band_set, tiles, store)
-    ranked = rank([candidate(reference["key"], path(reference, store)) for reference in references])
+    """The ensemble of one band set's members, and its scores where the experiment has test cases."""
+    ranked = rank([candidate(reference["key"], path(reference, store)) for reference in members])
     create_table_artifact(
         key=f"members-{settings.id}-{band_set}", table=_table(ranked), description="Members, ranked on validation"
     )
@@ -95,39 +91,6 @@ def train_band_set(
     if scores:
         _report(folder, info.name)
     return folder
-
-
-def _members(settings: Experiment, band_set: str, tiles: dict[str, str], store: Path) -> list[dict[str, str]]:
-    specs = list(grid(
-        settings.architectures, settings.losses, settings.learning_rates, settings.band_sets[band_set],
-        encoder=settings.encoder, seed=settings.seed,
-    ))  # fmt: skip
-    schedule = Schedule.model_validate(settings.model_dump(include=set(Schedule.model_fields)))
-    device = choose_device(settings.device)
-    futures = []
-    for spec in specs:
-        request = train_request(spec, schedule, tiles["key"], device)
-        futures.append(submit(train_member, request, store, spec=spec, schedule=schedule, tiles=tiles, device=device))
-    for future in track(futures, f"Members of {band_set}"):
-        future.wait()
-    return _finished(specs, futures)
-
-
-def _finished(specs: list[MemberSpec], futures: list[Any]) -> list[dict[str, str]]:
-    """The members that came through; a failed one is named, and stops nothing unless all failed."""
-    failed = [spec.name for spec, future in zip(specs, futures, strict=True) if not future.state.is_completed()]
-    if failed:
-        get_run_logger().error("%d of %d members failed: %s", len(failed), len(specs), ", ".join(failed))
-    if len(failed) == len(specs):
-        try:
-            futures[0].result()
-        except LandslideError:
-            raise
-        except Exception as error:
-            raise TrainingError(
-                f"all {len(specs)} members failed, the first with: {error}. See the run's log"
-            ) from error
-    return [future.result() for future in futures if future.state.is_completed()]
 
 
 def _publish(folder: Path, ensemble: Path, scores: Path | None) -> None:

@@ -87,7 +87,12 @@ class Experiment(Strict):
 
     `epochs`, `min_epochs`, `patience` and `plateau` count epochs of `samples` crops; `crop` is in pixels;
     `background` is the share of crops without a landslide; `separation_km` is the least distance between cases of
-    different roles.
+    different roles; `per_gpu` is how many members train on one GPU at a time.
+
+    What follows changes the protocol: `precision` the arithmetic, `auto` being bfloat16 where a probe shows that the
+    processor gains by it; `rate` the course of the learning rate; `least_rate` ends a member whose rate has fallen
+    below this share of its first; `average` is the decay, a step, of an average of the weights, which is then what is
+    validated and kept; `validate_every` counts epochs.
     """
 
     id: Identifier
@@ -111,6 +116,12 @@ class Experiment(Strict):
     batch: Annotated[int, Field(ge=2)] = 4
     background: Annotated[float, Field(ge=0, le=1)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 42
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    rate: Literal["plateau", "one-cycle"] = "plateau"
+    least_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    validate_every: Annotated[int, Field(ge=1)] = 1
+    per_gpu: Annotated[int, Field(ge=1)] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     ensemble_size: Annotated[int, Field(ge=1)] = 20
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5

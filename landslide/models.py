@@ -6,9 +6,12 @@ An architecture is one row here, a loss one in `losses`. torch is imported on us
 from __future__ import annotations
 
 import itertools
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
+
+from landslide.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +57,16 @@ def grid(
     """Every combination, architecture by architecture."""
     for architecture, loss, rate in itertools.product(architectures, losses, rates):
         yield MemberSpec(architecture=architecture, loss=loss, learning_rate=rate, bands=tuple(bands), **common)
+
+
+def check_encoder(name: str) -> None:
+    """InputError if segmentation-models-pytorch has no such encoder."""
+    import segmentation_models_pytorch as smp
+
+    names = smp.encoders.get_encoder_names()
+    if name not in names and not name.startswith("tu-"):
+        near = ", ".join(get_close_matches(name, names, n=5, cutoff=0.4)) or ", ".join(sorted(names)[:5])
+        raise InputError(f"unknown encoder {name!r}; near it are {near}; any model of timm is `tu-<its name>`")
 
 
 def build(architecture: str, encoder: str, channels: int) -> nn.Module:

@@ -9,8 +9,10 @@ from prefect import get_run_logger
 from landslide.errors import CrashError
 from landslide.models import MemberSpec
 from landslide.store import Request, Store
+from landslide.training.probe import Probe, measure
 from landslide.training.process import Job, run
 from landslide.training.records import Schedule
+from landslide.training.slots import lease
 from tasks.stage import obtain, path, stage
 
 
@@ -21,17 +23,35 @@ def _crashed(_: Any, __: Any, state: Any) -> bool:
 
 @stage(name="train", task_run_name="train {spec.name}", retries=2, retry_condition_fn=_crashed)
 def train_member(
-    request: Request, store: Path, spec: MemberSpec, schedule: Schedule, tiles: dict[str, str], device: str
+    request: Request,
+    store: Path,
+    spec: MemberSpec,
+    schedule: Schedule,
+    tiles: dict[str, str],
+    device: str,
+    per_gpu: int,
 ) -> dict[str, str]:
     """One member of the grid, in a process of its own, from its last checkpoint where an attempt was cut off."""
     workspace = Store(store).workspace(request)
 
     def build(folder: Path) -> None:
-        job = Job(
-            spec=spec, schedule=schedule, tiles=path(tiles, store), device=device, folder=folder, workspace=workspace
-        )
-        run(job, get_run_logger().info)
+        with lease(device, per_gpu) as place:
+            job = Job(
+                spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder, workspace=workspace
+            )
+            run(job, get_run_logger().info)
 
     reference = obtain(request, store, build)
     shutil.rmtree(workspace, ignore_errors=True)
     return reference
+
+
+@stage(name="probe", task_run_name="probe {probe.architecture}")
+def probe_precision(request: Request, store: Path, probe: Probe) -> dict[str, str]:
+    """Which arithmetic a processor is faster in, tried where a member would train."""
+
+    def build(folder: Path) -> None:
+        with lease(probe.device) as place:
+            measure(probe.model_copy(update={"device": place}), folder)
+
+    return obtain(request, store, build)

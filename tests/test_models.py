@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from landslide.errors import InputError
 from landslide.losses import LOSSES
-from landslide.models import ARCHITECTURES, LEAST, STRIDE, build, grid
+from landslide.models import ARCHITECTURES, LEAST, STRIDE, build, check_encoder, grid
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -10,6 +11,13 @@ def test_every_architecture_maps_bands_to_logits(architecture: str) -> None:
     network = build(architecture, "resnet18", 5).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 5, LEAST, LEAST + STRIDE)).shape == (1, 1, LEAST, LEAST + STRIDE)
+
+
+def test_an_encoder_that_is_not_there_is_named_with_its_neighbours() -> None:
+    check_encoder("resnet34")
+    check_encoder("tu-convnext_tiny")
+    with pytest.raises(InputError, match=r"unknown encoder 'resnet43'; near it are .*resnet34"):
+        check_encoder("resnet43")
 
 
 def test_the_published_grid_has_ninety_members() -> None:

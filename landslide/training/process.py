@@ -48,11 +48,11 @@ def run(job: Job, say: Callable[[str], None] = lambda line: None) -> None:
     Raises CrashError with its last words if it dies, TrainingError if it refuses the job. If waiting is interrupted,
     the child ends, too.
     """
-    environment = {**os.environ, **(ONE_THREAD if job.device == "cpu" else {})}
     words: deque[str] = deque(maxlen=TOLD)
     with subprocess.Popen(
         [sys.executable, "-m", "landslide.training"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(job.device),
     ) as child:  # fmt: skip
         assert child.stdin is not None
         assert child.stdout is not None
@@ -74,6 +74,11 @@ def run(job: Job, say: Callable[[str], None] = lambda line: None) -> None:
         raise TrainingError(f"member {job.spec.name}: {' '.join(words)}")
     if child.returncode != 0:
         raise CrashError(f"member {job.spec.name} {_ending(child.returncode)}: {' '.join(words) or 'no message'}")
+
+
+def environment(device: str) -> dict[str, str]:
+    """The environment of a process that trains there."""
+    return {**os.environ, **(ONE_THREAD if device == "cpu" else {})}
 
 
 def _follow(epochs: IO[str], job: Job) -> None:

@@ -1,0 +1,125 @@
+"""Which arithmetic a processor is faster in: a short probe, a few steps of each on made-up crops.
+
+A processor that multiplies bfloat16 natively is two or three times as fast in it; one that does not, ten times as slow.
+So it is measured, with the architecture, the crop and the batch that are to be trained.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from landslide.errors import CrashError
+from landslide.losses import bce
+from landslide.models import build
+from landslide.store import Request
+from landslide.training.process import environment
+from landslide.training.validation import precision
+
+VERSION = 1
+FILE = "probe.json"
+STEPS = 3  # timed, after one that is not
+HOPELESS = 2.0  # times as slow: not tried again
+TOLD = 500  # characters of what a dead probe said last
+GAIN = 1.1  # the least that bfloat16 has to be faster by
+
+
+class Probe(BaseModel):
+    """What is tried: a network on batches (batch, channels, crop, crop)."""
+
+    architecture: str
+    encoder: str
+    channels: int
+    crop: int
+    batch: int
+    device: str
+
+
+class Found(BaseModel):
+    """Seconds a step in each arithmetic."""
+
+    fp32: float
+    bf16: float
+
+    @property
+    def choice(self) -> str:
+        """`bf16` where it is clearly faster, else `fp32`."""
+        return "bf16" if self.fp32 > GAIN * self.bf16 else "fp32"
+
+
+def probe_request(probe: Probe) -> Request:
+    """What a probe depends on: the work, the processor and torch."""
+    on_gpu = probe.device.startswith("cuda")
+    processor = torch.cuda.get_device_name(probe.device) if on_gpu else _processor()
+    parameters = {**probe.model_dump(), "device": probe.device.split(":")[0]}
+    return Request(
+        stage="probe", version=VERSION, parameters={**parameters, "processor": processor, "torch": torch.__version__}
+    )
+
+
+def measure(probe: Probe, folder: Path) -> None:
+    """Try both in a process like a member's; `probe.json` into a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=probe.model_dump_json(), capture_output=True, text=True, env=environment(probe.device),
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise CrashError(
+            f"the probe of {probe.architecture} ended with status {done.returncode}: {done.stderr[-TOLD:]}"
+        )
+    (folder / FILE).write_text(Found.model_validate_json(done.stdout).model_dump_json())
+
+
+def read(folder: Path) -> Found:
+    """What a probe found."""
+    return Found.model_validate_json((folder / FILE).read_text())
+
+
+def seconds(probe: Probe, kind: str, limit: float = float("inf")) -> float:
+    """Seconds a step takes on this process's threads, the median; the first alone if that is beyond the limit."""
+    network = build(probe.architecture, probe.encoder, probe.channels).to(probe.device)
+    network = network.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+    shape = (probe.batch, probe.channels, probe.crop, probe.crop)
+    values = torch.randn(shape, device=probe.device).contiguous(memory_format=torch.channels_last)
+    target = torch.zeros_like(values[:, :1])
+    valid = torch.ones_like(target, dtype=torch.bool)
+    taken: list[float] = []
+    while len(taken) <= STEPS and max(taken, default=0) <= limit:
+        started = time.perf_counter()
+        with precision(probe.device, kind):
+            logits = network(values)
+        optimiser.zero_grad()
+        loss = bce(logits.float(), target, valid)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        loss.item()  # waits for a GPU
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken[1:] or taken)
+
+
+def main() -> None:
+    """The probe on standard input, what it found on standard output."""
+    probe = Probe.model_validate_json(sys.stdin.read())
+    fp32 = seconds(probe, "fp32")
+    print(Found(fp32=fp32, bf16=seconds(probe, "bf16", HOPELESS * fp32)).model_dump_json())
+
+
+def _processor() -> str:
+    """The CPU's name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""One member's training, ours beside a plain loop, on this machine's processor.
+
+The plain loop is what a careful person writes first, and what the published code does: a torch Dataset over scenes in
+memory that turns the whole scene into a tensor and crops it, a DataLoader, float32, torch's default Adam, metrics at
+every step. Ours is the member's own `Step` and `Feed`. Both train the same network on the same scenes, batches of four
+crops of 256 pixels, in turns in one process with one thread. The last line is a JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+from torchvision import transforms
+
+from landslide.bands import BAND_SETS
+from landslide.losses import LOSSES
+from landslide.models import ARCHITECTURES, build
+from landslide.progress import track
+from landslide.tiles import Sampler, Tiles, tile
+from landslide.training.batches import Feed
+from landslide.training.probe import Probe, seconds
+from landslide.training.step import Step
+from tests.stacks import toy_stack
+
+BANDS, BATCH, CROP, SIDE, SCENES = BAND_SETS["all"], 4, 256, 1050, 4
+ASKED, ASKED_OF_LOADING = 3.0, 50.0  # ratios
+Ways = dict[str, Callable[[], object]]
+
+
+class Scenes(IterableDataset):
+    """Crops around a landslide pixel, cut from whole scenes held in memory as (y, x, band) with the label beside."""
+
+    def __init__(self, tiles: Tiles) -> None:
+        group = tiles.group("train")
+        self.pictures = [group.picture(group.values, i).copy() for i in range(len(group.parts))]
+        self.labels = [group.picture(group.label, i) == 1 for i in range(len(group.parts))]
+        self.random = np.random.default_rng(1)
+        quarter = transforms.RandomApply([transforms.RandomRotation((90, 90))])
+        self.turns = transforms.Compose([
+            transforms.RandomHorizontalFlip(), transforms.RandomVerticalFlip(), quarter,
+        ])  # fmt: skip
+        self.as_tensor = transforms.ToTensor()
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        while True:
+            index = int(self.random.integers(len(self.pictures)))
+            whole = np.concatenate([self.pictures[index], self.labels[index][..., None]], axis=2, dtype="float32")
+            rows, columns = np.where(whole[..., -1] == 1)
+            chosen = int(self.random.integers(len(rows)))
+            top, left = (min(max(int(c) - CROP // 2, 0), SIDE - CROP) for c in (rows[chosen], columns[chosen]))
+            crop = self.turns(self.as_tensor(whole)[:, top : top + CROP, left : left + CROP])
+            yield torch.nan_to_num(crop[:-1]), crop[-1:]
+
+
+def plain(architecture: str, tiles: Tiles) -> Callable[[], object]:
+    """A step of the plain loop."""
+    import segmentation_models_pytorch as smp
+    from torchmetrics.classification import BinaryAccuracy, BinaryF1Score
+
+    network = build(architecture, "resnet34", len(BANDS)).train()
+    loss, optimiser = smp.losses.DiceLoss("binary"), torch.optim.Adam(network.parameters())
+    batches, metrics = iter(DataLoader(Scenes(tiles), batch_size=BATCH)), (BinaryF1Score(), BinaryAccuracy())
+
+    def step() -> None:
+        values, target = next(batches)
+        logits = network(values)
+        result = loss(logits, target)
+        optimiser.zero_grad()
+        result.backward()
+        optimiser.step()
+        result.item()
+        for metric in metrics:
+            metric(logits.detach().sigmoid(), target.int())
+
+    return step
+
+
+def ours(architecture: str, tiles: Tiles, precision: str) -> Callable[[], object]:
+    """A step of a member."""
+    network = build(architecture, "resnet34", len(BANDS)).to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+    feed = Feed(tiles, BANDS, CROP, "cpu")
+    step = Step(network, feed, LOSSES["dice"], optimiser, "cpu", precision)
+    draws = iter(torch.from_numpy(Sampler(tiles.group("train"), CROP).draw(10_000, (1,))).split(BATCH))
+    return lambda: step(next(draws))
+
+
+def loaders(tiles: Tiles) -> Ways:
+    """Batches alone."""
+    batches = iter(DataLoader(Scenes(tiles), batch_size=BATCH))
+    feed, sampler = Feed(tiles, BANDS, CROP, "cpu"), Sampler(tiles.group("train"), CROP)
+    seeds = iter(range(10_000))
+    return {
+        "plain": lambda: next(batches),
+        "ours": lambda: feed(torch.from_numpy(sampler.draw(BATCH, (next(seeds),)))),
+    }
+
+
+def in_turns(ways: Ways, rounds: int, steps: dict[str, int]) -> dict[str, float]:
+    """Samples a second of each way, the median of rounds in turn, after one step that is not timed."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for step in ways.values():
+        step()
+    for _ in range(rounds):
+        for name, step in ways.items():
+            started = time.perf_counter()
+            for _ in range(steps[name]):
+                step()
+            taken[name].append((time.perf_counter() - started) / steps[name])
+    return {name: BATCH / statistics.median(each) for name, each in taken.items()}
+
+
+def measure(tiles: Tiles, rounds: int) -> dict[str, Any]:
+    """The loaders, then each architecture."""
+    loading = in_turns(loaders(tiles), 5, {"plain": 2, "ours": 40})
+    rows = {}
+    for architecture in track(list(ARCHITECTURES), "Architectures"):
+        probe = Probe(
+            architecture=architecture, encoder="resnet34", channels=len(BANDS), crop=CROP, batch=BATCH, device="cpu"
+        )
+        fp32 = seconds(probe, "fp32")
+        precision = "bf16" if seconds(probe, "bf16", limit=fp32) < fp32 else "fp32"
+        ways = {"plain": plain(architecture, tiles), "ours": ours(architecture, tiles, precision)}
+        found = in_turns(ways, rounds, {"plain": 1, "ours": 1})
+        ratio = found["ours"] / found["plain"]
+        rows[architecture] = {**{k: round(v, 3) for k, v in found.items()}, "ratio": round(ratio, 2), "in": precision}
+        print(f"{architecture:14}", rows[architecture], flush=True)
+    return {
+        "benchmark": "training",
+        "samples_per_second": rows,
+        "median_ratio": statistics.median(row["ratio"] for row in rows.values()),
+        "loading": {**{k: round(v, 1) for k, v in loading.items()}, "ratio": round(loading["ours"] / loading["plain"])},
+    }
+
+
+def main() -> int:
+    """Measure; 1 where a ratio is below what is asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        train = [toy_stack(folder / f"s{i}", f"s{i}", SIDE, i, BANDS) for i in range(SCENES)]
+        validation = [toy_stack(folder / "v", "v", 128, 9, BANDS)]
+        (folder / "tiles").mkdir()
+        tile(BANDS, {"train": train, "validation": validation}, folder / "tiles")
+        found = measure(Tiles(folder / "tiles"), parser.parse_args().rounds)
+    print(json.dumps(found))
+    return 0 if found["median_ratio"] >= ASKED and found["loading"]["ratio"] >= ASKED_OF_LOADING else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
