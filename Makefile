@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: install demo test lint real bench-mapping bench-earthengine live-earthengine clean help
+.PHONY: install demo test lint real bench-mapping bench-training bench-grid bench-earthengine live-earthengine clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -34,6 +34,13 @@ real: install ## trials on real scenes; DATA=folder of them
 
 bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
 	$(BIN)/python -m tests.benchmarks.mapping
+
+bench-training: install ## one member's training beside a plain loop, nine architectures; half an hour
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	$(BIN)/python -m tests.benchmarks.training
+
+bench-grid: install ## what the grid adds to its members' training, and what a second run costs
+	$(BIN)/python -m tests.benchmarks.grid
 
 bench-earthengine: install ## our tiler beside xee and geedim, against a simulated Earth Engine
 	$(BIN)/python -m pip install --quiet -e ".[bench]"

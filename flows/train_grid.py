@@ -23,7 +23,7 @@ from landslide.training.records import Schedule, candidate, train_request
 from landslide.training.slots import places
 from tasks.progress import in_ui
 from tasks.stage import path, submit
-from tasks.train import probe_precision, train_member
+from tasks.train import TRAINERS, probe_precision, train_member
 
 Reference = dict[str, str]
 
@@ -73,8 +73,11 @@ def _train_grid(settings: Experiment, tiles: Reference, store: Path) -> dict[str
             device=device, per_gpu=settings.per_gpu,
         )  # fmt: skip
         work.append(Work(name, spec, future, there))
-    with also_reporting(in_ui(f"grid-{settings.id}")):
-        _watch(work, store)
+    try:
+        with also_reporting(in_ui(f"grid-{settings.id}")):
+            _watch(work, store)
+    finally:
+        TRAINERS.close()
     _tell_failed(work)
     order = {pair: index for index, pair in enumerate(specs)}
     finished = sorted((one for one in work if _completed(one)), key=lambda one: order[one.band_set, one.spec])

@@ -10,10 +10,12 @@ from landslide.errors import CrashError
 from landslide.models import MemberSpec
 from landslide.store import Request, Store
 from landslide.training.probe import Probe, measure
-from landslide.training.process import Job, run
+from landslide.training.process import Job, Trainers
 from landslide.training.records import Schedule
 from landslide.training.slots import lease
 from tasks.stage import obtain, path, stage
+
+TRAINERS = Trainers()
 
 
 def _crashed(_: Any, __: Any, state: Any) -> bool:
@@ -39,7 +41,7 @@ def train_member(
             job = Job(
                 spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder, workspace=workspace
             )
-            run(job, get_run_logger().info)
+            TRAINERS.run(job, get_run_logger().info)
 
     reference = obtain(request, store, build)
     shutil.rmtree(workspace, ignore_errors=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from landslide.models import MemberSpec
 from landslide.progress import reporting
 from landslide.tiles import tile
 from landslide.training.checkpoint import FILE as CHECKPOINT
-from landslide.training.process import Job, run
+from landslide.training.process import Job, Trainers
 from landslide.training.records import FILE, WEIGHTS, Member, Schedule
 from tests.reports import Heard
 from tests.stacks import BANDS, toy_stack
 
-SCHEDULE = Schedule(epochs=30, min_epochs=30, patience=30, plateau=9, samples=8, crop=32, batch=4, background=0.0)
+SCHEDULE = Schedule(epochs=12, min_epochs=12, patience=12, plateau=9, samples=8, crop=32, batch=4, background=0.0)
 SPEC = MemberSpec(architecture="PSPNet", loss="dice", learning_rate=1e-3, bands=BANDS, encoder="resnet18")
 
 
@@ -30,6 +31,13 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiles").mkdir()
     tile(BANDS, stacks, folder / "tiles")
     return folder / "tiles"
+
+
+@pytest.fixture
+def trainers() -> Iterator[Trainers]:
+    trainers = Trainers()
+    yield trainers
+    trainers.close()
 
 
 def job(tiles: Path, folder: Path, **spec: object) -> Job:
@@ -50,39 +58,66 @@ def kill_once_it_has_a_checkpoint(folder: Path, before: set[int]) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-def test_a_killed_process_is_a_crash_and_the_next_goes_on(tiles: Path, tmp_path: Path) -> None:
+def test_a_killed_process_is_a_crash_and_the_next_goes_on(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
     whole, cut = job(tiles, tmp_path / "whole"), job(tiles, tmp_path / "cut")
-    run(whole)
+    trainers.run(whole)
+    trainers.close()
     killer = threading.Thread(target=kill_once_it_has_a_checkpoint, args=(cut.folder, children()))
     killer.start()
     with pytest.raises(CrashError, match=r"member PSPNet-dice-0\.001 was killed \(signal 9\)"):
-        run(cut)
+        trainers.run(cut)
     killer.join()
     assert not (cut.folder / WEIGHTS).exists()
-    run(cut)
+    trainers.run(cut)
     assert (cut.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
     members = [Member.model_validate_json((one.folder / FILE).read_text()) for one in (whole, cut)]
     f1s = [[epoch.validation_f1 for epoch in member.epochs] for member in members]
     assert f1s[0] == f1s[1]
 
 
-def test_its_epochs_are_told(tiles: Path, tmp_path: Path) -> None:
+def test_its_epochs_are_told(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
     heard = Heard()
     with reporting(heard):
-        run(job(tiles, tmp_path / "a"))
+        trainers.run(job(tiles, tmp_path / "a"))
     best = max(epoch["validation_f1"] for epoch in json.loads((tmp_path / "a" / FILE).read_text())["epochs"])
-    assert heard.totals == {"Training PSPNet-dice-0.001": 30}
-    assert heard.last == (30, f"F1 {best:.3f}")
+    assert heard.totals == {"Training PSPNet-dice-0.001": 12}
+    assert heard.last == (12, f"F1 {best:.3f}")
 
 
-def test_a_job_that_cannot_be_done_is_refused_and_no_crash(tiles: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_one_process_trains_one_member_after_another(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+    """What it trained or refused before makes no difference."""
+    first, again = job(tiles, tmp_path / "first"), job(tiles, tmp_path / "again")
+    before = children()
+    trainers.run(first)
+    (process,) = children() - before
+    with pytest.raises(TrainingError, match="vh_pre"):
+        trainers.run(job(tiles, tmp_path / "refused", bands=("vh_pre",)))
+    trainers.run(job(tiles, tmp_path / "other", architecture="Linknet", seed=7))
+    trainers.run(again)
+    assert children() - before == {process}
+    assert (first.folder / WEIGHTS).read_bytes() == (again.folder / WEIGHTS).read_bytes()
+    trainers.close()
+    assert children() == before
+
+
+def test_a_process_that_died_while_it_waited_is_replaced(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+    before = children()
+    trainers.run(job(tiles, tmp_path / "a"))
+    (process,) = children() - before
+    os.kill(process, signal.SIGKILL)
+    time.sleep(0.1)
+    trainers.run(job(tiles, tmp_path / "b"))
+    assert (tmp_path / "b" / WEIGHTS).exists()
+
+
+def test_a_job_that_cannot_be_done_is_refused_and_no_crash(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
     with pytest.raises(TrainingError, match=r"member .* has no band \['vh_pre'\]") as refusal:
-        run(job(tiles, tmp_path / "a", bands=("vh_pre",)), said.append)
+        trainers.run(job(tiles, tmp_path / "a", bands=("vh_pre",)))
     assert not isinstance(refusal.value, CrashError)
-    assert any("vh_pre" in line for line in said)
 
 
-def test_what_a_dying_process_says_is_passed_on(tiles: Path, tmp_path: Path) -> None:
+def test_what_a_dying_process_says_is_passed_on(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+    said: list[str] = []
     with pytest.raises(CrashError, match=r"ended with status 1: .*FileNotFoundError"):
-        run(job(tiles / "nowhere", tmp_path / "a"))
+        trainers.run(job(tiles / "nowhere", tmp_path / "a"), said.append)
+    assert any("FileNotFoundError" in line for line in said)

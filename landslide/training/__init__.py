@@ -1,4 +1,4 @@
 """Training: one member from tiles to weights, and the process it runs in.
 
-`python -m landslide.training` is a member's process; `process.run` starts and watches one.
+`python -m landslide.training` is a process that trains members; `process.Trainers` starts and watches them.
 """

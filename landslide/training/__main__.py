@@ -1,39 +1,49 @@
-"""A member's process: the job as one line of JSON on standard input, an epoch as one on standard output.
+"""A process that trains members: a job a line on standard input, what comes of it on standard output.
 
 It ends when its parent does: standard input then ends, too.
 """
 
 import logging
 import os
+import queue
 import sys
 import threading
 
 
-def _die_with_parent() -> None:
-    sys.stdin.read()
+def _read(jobs: "queue.SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        jobs.put(line)
     os._exit(1)
 
 
 def main() -> None:
-    """Train the job on standard input."""
+    """Train one job after another until standard input ends."""
+    import torch
+
     from landslide.errors import LandslideError
     from landslide.tiles import Tiles
     from landslide.training.member import train
-    from landslide.training.process import REFUSED, Job
+    from landslide.training.process import Job, Told
+    from landslide.training.records import Epoch
+
+    def tell(told: Told) -> None:
+        print(told.model_dump_json(), flush=True)
+
+    def tell_epoch(epoch: Epoch) -> None:
+        tell(Told(epoch=epoch))
 
     logging.basicConfig(format="%(message)s")
-    job = Job.model_validate_json(sys.stdin.readline())
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    try:
-        train(
-            job.spec, job.schedule, Tiles(job.tiles), job.device, job.folder, job.workspace,
-            tell=lambda epoch: print(epoch.model_dump_json(), flush=True),
-        )  # fmt: skip
-    except LandslideError as error:
-        print(error, file=sys.stderr, flush=True)
-        os._exit(REFUSED)
-    sys.stdout.flush()
-    os._exit(0)  # without waiting for the watching thread
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    while True:
+        job = Job.model_validate_json(jobs.get())
+        try:
+            train(job.spec, job.schedule, Tiles(job.tiles), job.device, job.folder, job.workspace, tell_epoch)
+        except LandslideError as error:
+            tell(Told(done=True, refusal=str(error)))
+        else:
+            tell(Told(done=True))
+        torch.cuda.empty_cache()  # nothing without a GPU
 
 
 if __name__ == "__main__":

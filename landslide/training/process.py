@@ -1,8 +1,9 @@
-"""A member in a process of its own: started, watched, and its end explained.
+"""Members in processes of their own: started, watched, and their end explained.
 
-A process each, because a member owns torch's random state and because a crash then costs one member. On a CPU it has
-one thread: several single-threaded processes outrun one with several threads, and do not stall when others compete for
-the cores. Its checkpoints outlast it, so that another attempt goes on where it ended.
+A process, because a member owns torch's random state and because a crash then costs one member. On a CPU it has one
+thread: several single-threaded processes outrun one with several threads, and do not stall when others compete for the
+cores. Importing torch takes seconds, so a process that is done trains the next member. A member's checkpoints outlast
+it, so that another attempt goes on where it ended.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import threading
 from collections import deque
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 TOLD = 20  # of a dead process's last lines
-REFUSED = 3  # the status of a process that cannot train on what it was given; another attempt would not, either
 
 
 class Job(BaseModel):
-    """What a member's process is told. `folder` takes the result, `workspace` the checkpoints."""
+    """What a process is told, as one line. `folder` takes the result, `workspace` the checkpoints."""
 
     spec: MemberSpec
     schedule: Schedule
@@ -42,38 +42,12 @@ class Job(BaseModel):
     workspace: Path | None = None
 
 
-def run(job: Job, say: Callable[[str], None] = lambda line: None) -> None:
-    """Train a member in a child process and wait for it; `say` hears what it logs, line by line.
+class Told(BaseModel):
+    """What a process tells, as one line: an epoch, or at the end `done`, with a reason where it refused the job."""
 
-    Raises CrashError with its last words if it dies, TrainingError if it refuses the job. If waiting is interrupted,
-    the child ends, too.
-    """
-    words: deque[str] = deque(maxlen=TOLD)
-    with subprocess.Popen(
-        [sys.executable, "-m", "landslide.training"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment(job.device),
-    ) as child:  # fmt: skip
-        assert child.stdin is not None
-        assert child.stdout is not None
-        assert child.stderr is not None
-        listener = threading.Thread(target=_listen, args=(child.stderr, words, say), daemon=True)
-        listener.start()
-        try:
-            child.stdin.write(job.model_dump_json() + "\n")
-            child.stdin.flush()
-            _follow(child.stdout, job)
-        except BrokenPipeError:
-            pass  # it died at once: its status and its last words tell why
-        except BaseException:
-            child.kill()
-            raise
-        child.wait()  # with its standard input still open: the end of it would end the child
-        listener.join()
-    if child.returncode == REFUSED:
-        raise TrainingError(f"member {job.spec.name}: {' '.join(words)}")
-    if child.returncode != 0:
-        raise CrashError(f"member {job.spec.name} {_ending(child.returncode)}: {' '.join(words) or 'no message'}")
+    epoch: Epoch | None = None
+    done: bool = False
+    refusal: str | None = None
 
 
 def environment(device: str) -> dict[str, str]:
@@ -81,19 +55,109 @@ def environment(device: str) -> dict[str, str]:
     return {**os.environ, **(ONE_THREAD if device == "cpu" else {})}
 
 
-def _follow(epochs: IO[str], job: Job) -> None:
-    best = 0.0
-    with meter(f"Training {job.spec.name}", job.schedule.epochs) as update:
-        for line in epochs:
-            epoch = Epoch.model_validate_json(line)
-            best = max(best, epoch.validation_f1 or 0.0)
-            update(epoch.epoch, f"F1 {best:.3f}")
+class Trainers:
+    """Processes that train members, as many as jobs at a time; one that is done waits for another job.
+
+    They end with `close()`, or with the process that started them.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[_Trainer] = []
+        self._lock = threading.Lock()
+
+    def run(self, job: Job, say: Callable[[str], None] = lambda line: None) -> None:
+        """Train a member and wait for it; `say` hears what its process logs, line by line.
+
+        Raises CrashError with its last words if the process dies, TrainingError if it refuses the job. If waiting is
+        interrupted, the process ends, too.
+        """
+        trainer = self._take(job.device)
+        try:
+            refusal = trainer.train(job, say)
+        except BaseException:
+            trainer.end()
+            raise
+        with self._lock:
+            self._idle.append(trainer)
+        if refusal is not None:
+            raise TrainingError(f"member {job.spec.name}: {refusal}")
+
+    def close(self) -> None:
+        """End the processes that wait."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for trainer in idle:
+            trainer.end()
+
+    def _take(self, device: str) -> _Trainer:
+        with self._lock:
+            for trainer in self._idle:
+                if trainer.device == device and trainer.alive:
+                    self._idle.remove(trainer)
+                    return trainer
+        return _Trainer(device)
 
 
-def _listen(errors: IO[str], words: deque[str], say: Callable[[str], None]) -> None:
-    for line in errors:
-        words.append(line.rstrip())
-        say(line.rstrip())
+class _Trainer:
+    """One process."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._words: deque[str] = deque(maxlen=TOLD)
+        self._say: Callable[[str], None] = lambda line: None
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "landslide.training"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(device),
+        )  # fmt: skip
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def train(self, job: Job, say: Callable[[str], None]) -> str | None:
+        """Wait for a member; why it was refused, if it was."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._words.clear()
+        self._say, best = say, 0.0
+        try:
+            print(job.model_dump_json(), file=self._child.stdin, flush=True)
+        except BrokenPipeError:
+            raise self._crash(job) from None
+        with meter(f"Training {job.spec.name}", job.schedule.epochs) as update:
+            for line in self._child.stdout:
+                told = Told.model_validate_json(line)
+                if told.done:
+                    return told.refusal
+                if told.epoch is not None:
+                    best = max(best, told.epoch.validation_f1 or 0.0)
+                    update(told.epoch.epoch, f"F1 {best:.3f}")
+        raise self._crash(job)
+
+    def end(self) -> None:
+        """Kill the process, if it lives, and close what leads to it."""
+        self._child.kill()
+        self._child.wait()
+        self._listener.join()
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # it was written to after its end; that is told already
+
+    def _crash(self, job: Job) -> CrashError:
+        status = self._child.wait()
+        self._listener.join()
+        return CrashError(f"member {job.spec.name} {_ending(status)}: {' '.join(self._words) or 'no message'}")
+
+    def _listen(self) -> None:
+        assert self._child.stderr is not None
+        for line in self._child.stderr:
+            self._words.append(line.rstrip())
+            self._say(line.rstrip())
 
 
 def _ending(status: int) -> str:

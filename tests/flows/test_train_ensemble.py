@@ -151,6 +151,29 @@ def test_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
     assert not list(store.glob(f"train/[!.]*/{MANIFEST}"))
 
 
+def members_of(run: subprocess.Popen[bytes]) -> list[int]:
+    """The members' processes of a run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, session = (folder / "cmdline").read_bytes(), os.getsid(int(folder.name))
+        except OSError:  # it has ended meanwhile
+            continue
+        if b"landslide.training" in command and session == run.pid:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_killed_member_is_trained_all_the_same(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    process = started(toy_experiment(tmp_path, epochs=15, samples=32), store)
+    wait_for(process, lambda: list(store.glob(f".work/train-*/{CHECKPOINT}")))
+    os.kill(members_of(process)[0], signal.SIGKILL)
+    assert process.wait(240) == 0
+    assert len(list(store.glob(f"train/[!.]*/{MANIFEST}"))) == 2
+    assert not list(store.glob(".work/*"))
+
+
 def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
     path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"])
     store = tmp_path / "store"
