@@ -67,10 +67,11 @@ class Feed:
 
     def __call__(self, draws: Tensor) -> Batch:
         """The batch of (n, 4) draws: part, first row, first column and symmetry of each crop."""
-        pixels, inside = self._pixels(draws)
+        pixels, down, across = self._pixels(draws)
         values = self._chosen(self._values.index_select(0, pixels.flatten())).view(*pixels.shape, -1)
         truth = self._truth.index_select(0, pixels.flatten()).view(pixels.shape)
         if self._small:
+            inside = down[:, :, None] & across[:, None, :]
             values.masked_fill_(~inside[..., None], 0.0)
             truth.masked_fill_(~inside, IGNORE)
         self._turn_directions(values, draws[:, 3, None, None])
@@ -80,8 +81,8 @@ class Feed:
     def _chosen(self, values: Tensor) -> Tensor:
         return values if self._columns is None else values.index_select(1, self._columns)
 
-    def _pixels(self, draws: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, crop, crop): which pixel of the group each one of a batch is, and whether it lies within its part."""
+    def _pixels(self, draws: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, crop, crop): which pixel of the group each one of a batch is; (n, crop): rows and columns in the part."""
         part, top, left, symmetry = draws[:, :, None].unbind(1)
         first, height, width = self._parts[part[:, 0]][:, :, None].unbind(1)
         transposed = symmetry & 1 > 0
@@ -94,7 +95,7 @@ class Feed:
             terms.append((torch.minimum(place, limit - 1) * step, place < limit))
         (down, down_inside), (across, across_inside) = terms
         pixels = (first + down)[:, :, None] + across[:, None, :]
-        return pixels, down_inside[:, :, None] & across_inside[:, None, :]
+        return pixels, down_inside, across_inside
 
     def _turn_directions(self, values: Tensor, symmetry: Tensor) -> None:
         """Components of a direction turn as the picture does. Rows run south: transposing maps (north, east) to (−east,

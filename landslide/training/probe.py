@@ -1,7 +1,7 @@
 """Which arithmetic a processor is faster in: a short probe, a few steps of each on made-up crops.
 
 A processor that multiplies bfloat16 natively is two or three times as fast in it; one that does not, ten times as slow.
-So it is measured, with the architecture, the crop and the batch that are to be trained.
+So it is measured: one layer first, then the architecture, the crop and the batch that are to be trained.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from landslide.training.validation import precision
 VERSION = 1
 FILE = "probe.json"
 STEPS = 3  # timed, after one that is not
-HOPELESS = 2.0  # times as slow: not tried again
+HOPELESS = 2.0  # times as slow in one layer: the network is not tried
 TOLD = 500  # characters of what a dead probe said last
 GAIN = 1.1  # the least that bfloat16 has to be faster by
 
@@ -43,15 +43,15 @@ class Probe(BaseModel):
 
 
 class Found(BaseModel):
-    """Seconds a step in each arithmetic."""
+    """Seconds a step in each arithmetic; None where one layer alone showed that it is hopeless."""
 
-    fp32: float
-    bf16: float
+    fp32: float | None
+    bf16: float | None
 
     @property
     def choice(self) -> str:
         """`bf16` where it is clearly faster, else `fp32`."""
-        return "bf16" if self.fp32 > GAIN * self.bf16 else "fp32"
+        return "bf16" if self.fp32 and self.bf16 and self.fp32 > GAIN * self.bf16 else "fp32"
 
 
 def probe_request(probe: Probe) -> Request:
@@ -82,8 +82,31 @@ def read(folder: Path) -> Found:
     return Found.model_validate_json((folder / FILE).read_text())
 
 
-def seconds(probe: Probe, kind: str, limit: float = float("inf")) -> float:
-    """Seconds a step takes on this process's threads, the median; the first alone if that is beyond the limit."""
+def find(probe: Probe) -> Found:
+    """Measure on this process's threads."""
+    layer = {kind: _layer_seconds(probe.device, kind) for kind in ("fp32", "bf16")}
+    if layer["bf16"] > HOPELESS * layer["fp32"]:
+        return Found(fp32=None, bf16=None)
+    return Found(fp32=seconds(probe, "fp32"), bf16=seconds(probe, "bf16"))
+
+
+def _layer_seconds(device: str, kind: str) -> float:
+    """One convolution, forward and backward."""
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(device)
+    values = torch.randn(2, 64, 64, 64, device=device, requires_grad=True)
+    taken = []
+    for _ in range(1 + STEPS):
+        started = time.perf_counter()
+        with precision(device, kind):
+            result = layer(values).sum()
+        result.backward()
+        result.item()  # waits for a GPU
+        taken.append(time.perf_counter() - started)
+    return min(taken[1:])
+
+
+def seconds(probe: Probe, kind: str) -> float:
+    """Seconds that a step of the network takes, the median."""
     network = build(probe.architecture, probe.encoder, probe.channels).to(probe.device)
     network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), fused=True)
@@ -91,8 +114,8 @@ def seconds(probe: Probe, kind: str, limit: float = float("inf")) -> float:
     values = torch.randn(shape, device=probe.device).contiguous(memory_format=torch.channels_last)
     target = torch.zeros_like(values[:, :1])
     valid = torch.ones_like(target, dtype=torch.bool)
-    taken: list[float] = []
-    while len(taken) <= STEPS and max(taken, default=0) <= limit:
+    taken = []
+    for _ in range(1 + STEPS):
         started = time.perf_counter()
         with precision(probe.device, kind):
             logits = network(values)
@@ -102,14 +125,12 @@ def seconds(probe: Probe, kind: str, limit: float = float("inf")) -> float:
         optimiser.step()
         loss.item()  # waits for a GPU
         taken.append(time.perf_counter() - started)
-    return statistics.median(taken[1:] or taken)
+    return statistics.median(taken[1:])
 
 
 def main() -> None:
     """The probe on standard input, what it found on standard output."""
-    probe = Probe.model_validate_json(sys.stdin.read())
-    fp32 = seconds(probe, "fp32")
-    print(Found(fp32=fp32, bf16=seconds(probe, "bf16", HOPELESS * fp32)).model_dump_json())
+    print(find(Probe.model_validate_json(sys.stdin.read())).model_dump_json())
 
 
 def _processor() -> str:

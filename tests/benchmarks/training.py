@@ -23,10 +23,9 @@ from torchvision import transforms
 from landslide.bands import BAND_SETS
 from landslide.losses import LOSSES
 from landslide.models import ARCHITECTURES, build
-from landslide.progress import track
 from landslide.tiles import Sampler, Tiles, tile
 from landslide.training.batches import Feed
-from landslide.training.probe import Probe, seconds
+from landslide.training.probe import Probe, find
 from landslide.training.step import Step
 from tests.stacks import toy_stack
 
@@ -118,16 +117,16 @@ def in_turns(ways: Ways, rounds: int, steps: dict[str, int]) -> dict[str, float]
     return {name: BATCH / statistics.median(each) for name, each in taken.items()}
 
 
-def measure(tiles: Tiles, rounds: int) -> dict[str, Any]:
+def measure(tiles: Tiles, architectures: list[str], rounds: int) -> dict[str, Any]:
     """The loaders, then each architecture."""
     loading = in_turns(loaders(tiles), 5, {"plain": 2, "ours": 40})
+    print("loading", loading, flush=True)
     rows = {}
-    for architecture in track(list(ARCHITECTURES), "Architectures"):
+    for architecture in architectures:
         probe = Probe(
             architecture=architecture, encoder="resnet34", channels=len(BANDS), crop=CROP, batch=BATCH, device="cpu"
         )
-        fp32 = seconds(probe, "fp32")
-        precision = "bf16" if seconds(probe, "bf16", limit=fp32) < fp32 else "fp32"
+        precision = find(probe).choice
         ways = {"plain": plain(architecture, tiles), "ours": ours(architecture, tiles, precision)}
         found = in_turns(ways, rounds, {"plain": 1, "ours": 1})
         ratio = found["ours"] / found["plain"]
@@ -145,6 +144,8 @@ def main() -> int:
     """Measure; 1 where a ratio is below what is asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--architectures", nargs="+", default=list(ARCHITECTURES))
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -152,7 +153,7 @@ def main() -> int:
         validation = [toy_stack(folder / "v", "v", 128, 9, BANDS)]
         (folder / "tiles").mkdir()
         tile(BANDS, {"train": train, "validation": validation}, folder / "tiles")
-        found = measure(Tiles(folder / "tiles"), parser.parse_args().rounds)
+        found = measure(Tiles(folder / "tiles"), arguments.architectures, arguments.rounds)
     print(json.dumps(found))
     return 0 if found["median_ratio"] >= ASKED and found["loading"]["ratio"] >= ASKED_OF_LOADING else 1
 
