@@ -100,3 +100,11 @@ def positions(wanted: Sequence[str], present: Sequence[str], where: str) -> list
     if missing:
         raise BandError(f"{where} has no band {missing}; it has {list(present)}. Choose another band set or source")
     return [list(present).index(name) for name in wanted]
+
+
+def directions(bands: Sequence[str]) -> list[tuple[int, int]]:
+    """Where the northward and eastward components of directions are; BandError for one without the other."""
+    north, east = ([i for i, band in enumerate(bands) if BANDS[band].symmetry == side] for side in ("north", "east"))
+    if len(north) != len(east):
+        raise BandError(f"band set {list(bands)} holds one component of a direction without the other. Add it")
+    return list(zip(north, east, strict=True))

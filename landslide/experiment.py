@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pyproj import Geod
 from shapely.ops import nearest_points
 
-from landslide.bands import BAND_SETS, known
+from landslide.bands import BAND_SETS, directions, known
 from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
 from landslide.errors import InputError
 from landslide.grid import area
@@ -53,6 +53,12 @@ def _named_sets(value: object) -> object:
     return {name: BAND_SETS[name] for name in value}
 
 
+def _whole(bands: tuple[str, ...]) -> tuple[str, ...]:
+    """A direction turns with the picture only as a whole."""
+    directions(bands)
+    return bands
+
+
 def _one_of(known_names: Collection[str], noun: str) -> AfterValidator:
     def check(name: str) -> str:
         if name not in known_names:
@@ -64,7 +70,7 @@ def _one_of(known_names: Collection[str], noun: str) -> AfterValidator:
 
 Architecture = Annotated[str, _one_of(ARCHITECTURES, "architecture")]
 Loss = Annotated[str, _one_of(LOSSES, "loss")]
-Bands = Annotated[tuple[str, ...], AfterValidator(known), Field(min_length=1)]
+Bands = Annotated[tuple[str, ...], AfterValidator(known), AfterValidator(_whole), Field(min_length=1)]
 
 
 class Split(Strict):

@@ -33,6 +33,9 @@ def test_the_defaults_are_the_published_protocol(tmp_path: Path) -> None:
     assert (experiment.crop, experiment.batch, experiment.samples, experiment.seed) == (256, 4, 1000, 42)
     assert [[case.id for case in group] for group in roles.values()] == [["a"], ["b"], ["c"]]
     assert len(experiment.all_bands) == 15
+    assert (experiment.precision, experiment.rate, experiment.average, experiment.validate_every) == (
+        "fp32", "plateau", 0, 1,
+    )  # fmt: skip
 
 
 def test_a_preset_gives_defaults_that_the_file_overrides(tmp_path: Path) -> None:
@@ -54,6 +57,9 @@ def test_the_split_may_be_said_in_the_experiment(tmp_path: Path) -> None:
         ({"losses": ["hinge"]}, "unknown loss 'hinge'"),
         ({"band_sets": ["s3"]}, r"unknown band set\(s\) \['s3'\]"),
         ({"band_sets": {"mine": ["slope", "colour"]}}, "unknown band"),
+        ({"band_sets": {"mine": ["slope", "northness"]}}, "one component of a direction without the other"),
+        ({"precision": "fp16"}, "precision"),
+        ({"average": 1}, "average"),
         ({"crop": 100}, "crop"),
         ({"presets": "quick"}, "presets: unknown key"),
         ({"split": {"train": ["a"], "validation": ["a"]}}, "two sides of the split"),

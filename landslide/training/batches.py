@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from landslide.bands import BANDS, positions
-from landslide.errors import BandError
+from landslide.bands import directions, positions
 from landslide.stack import IGNORE
 
 if TYPE_CHECKING:
@@ -74,7 +73,10 @@ class Feed:
             inside = down[:, :, None] & across[:, None, :]
             values.masked_fill_(~inside[..., None], 0.0)
             truth.masked_fill_(~inside, IGNORE)
-        self._turn_directions(values, draws[:, 3, None, None])
+        at_once = len(draws) if values.is_cuda else 1  # a crop fits a CPU's cache, a batch does not
+        for start in range(0, len(draws), at_once):
+            crops = slice(start, start + at_once)
+            self._turn_directions(values[crops], draws[crops, 3, None, None])
         parts = (values.permute(0, 3, 1, 2), (truth == 1).float()[:, None], (truth != IGNORE)[:, None])
         return Batch(*(part.to(self._device) for part in parts))
 
@@ -106,14 +108,6 @@ class Feed:
             transposed = symmetry & 1 > 0
             values[..., north] = torch.where(transposed, -eastward, northward) * (1 - (symmetry & 2))
             values[..., east] = torch.where(transposed, -northward, eastward) * (1 - (symmetry & 4) // 2)
-
-
-def directions(bands: Sequence[str]) -> list[tuple[int, int]]:
-    """Where the northward and eastward components of directions are; BandError for one without the other."""
-    north, east = ([i for i, band in enumerate(bands) if BANDS[band].symmetry == side] for side in ("north", "east"))
-    if len(north) != len(east):
-        raise BandError(f"band set {list(bands)} holds one component of a direction without the other. Add it")
-    return list(zip(north, east, strict=True))
 
 
 def _fits(size: int, device: torch.device) -> bool:
