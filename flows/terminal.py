@@ -11,8 +11,17 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from landslide.errors import InputError, LandslideError
 from landslide.progress import Reporter, Update, reporting
@@ -70,10 +79,17 @@ def fail(error: Exception, code: int) -> None:
     raise typer.Exit(code)
 
 
+class _Remaining(TimeRemainingColumn):
+    """By the pace so far, unless the work tells itself how long it will take."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.fields["note"].endswith("left") else super().render(task)
+
+
 def _progress() -> Progress:
     columns = (TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(
-        *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        *columns, _Remaining(), TextColumn("{task.fields[note]}"),
         console=console, transient=not sys.stderr.isatty(),
     )  # fmt: skip
 

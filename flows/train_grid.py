@@ -103,6 +103,8 @@ def _schedules(settings: Experiment, device: str, store: Path) -> dict[str, Sche
 
 
 def _completed(one: Work) -> bool:
+    """Whether a member that has ended is there; its state is final only once it has been waited for."""
+    one.future.wait()
     return bool(one.future.state.is_completed())
 
 

@@ -7,16 +7,14 @@ from landslide.progress import Update
 
 
 class Heard:
-    """A reporter that keeps what it is told."""
+    """A reporter that keeps what it is told: the total of each piece of work, and the words on it."""
 
     def __init__(self) -> None:
         self.totals: dict[str, float] = {}
-        self.last: tuple[float, str] | None = None
+        self.notes: dict[str, list[str]] = {}
 
     @contextmanager
     def __call__(self, description: str, total: float) -> Iterator[Update]:
         self.totals[description] = total
-        yield self._update
-
-    def _update(self, done: float, note: str) -> None:
-        self.last = done, note
+        notes = self.notes.setdefault(description, [])
+        yield lambda done, note: notes.append(note)

@@ -81,7 +81,8 @@ def test_its_epochs_are_told(tiles: Path, tmp_path: Path, trainers: Trainers) ->
         trainers.run(job(tiles, tmp_path / "a"))
     best = max(epoch["validation_f1"] for epoch in json.loads((tmp_path / "a" / FILE).read_text())["epochs"])
     assert heard.totals == {"Training PSPNet-dice-0.001": 12}
-    assert heard.last == (12, f"F1 {best:.3f}")
+    assert len(heard.notes["Training PSPNet-dice-0.001"]) == 12
+    assert heard.notes["Training PSPNet-dice-0.001"][-1] == f"F1 {best:.3f}"
 
 
 def test_one_process_trains_one_member_after_another(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:

@@ -248,7 +248,5 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _moments(parameter: Tensor, kept: dict[str, Tensor]) -> dict[str, Any]:
     """Adam's state of a parameter, in the parameter's own layout, which a fused step takes for granted."""
-    return {
-        name: torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape and name != "step" else value
-        for name, value in kept.items()
-    }
+    step = {"step": kept["step"].to(parameter.device)}
+    return step | {name: torch.empty_like(parameter).copy_(value) for name, value in kept.items() if name != "step"}

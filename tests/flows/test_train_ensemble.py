@@ -18,10 +18,13 @@ from flows.train_ensemble import train_ensemble
 from landslide.cases import load_case
 from landslide.ensemble import Candidate, Ensemble
 from landslide.errors import BandError, TrainingError
+from landslide.progress import reporting
 from landslide.store import MANIFEST, verify
 from landslide.training.checkpoint import FILE as CHECKPOINT
+from landslide.training.process import Job, Trainers
 from landslide.training.records import candidate
 from tests.archives import toy_experiment
+from tests.reports import Heard
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,38 @@ def test_an_ensemble_is_scored_on_other_cases(trained: Path) -> None:
     assert list(metrics["cases"]) == ["b"]
     best = max(row["validation_f1"] for row in metrics["members"])
     assert metrics["members"][0]["f1"] == pytest.approx(best, abs=0.05), "validation case, validation score"
+
+
+def test_a_grid_tells_how_far_it_is(tmp_path: Path) -> None:
+    store, heard = tmp_path / "store", Heard()
+    train_ensemble(toy_experiment(tmp_path, losses=["dice"]), store)
+    with reporting(heard):
+        train_ensemble(toy_experiment(tmp_path, losses=["dice", "jaccard"]), store)
+    scores = [candidate("", path.parent).validation_f1 or 0 for path in store.glob("train/[!.]*/member.json")]
+    best = max(scores)
+    assert heard.totals["Members"] == 2
+    assert heard.notes["Members"][-1].startswith(f"best F1 {best:.3f} pair/Linknet-")
+    assert "Training Linknet-jaccard-0.001" in heard.totals
+    assert "Training Linknet-dice-0.001" not in heard.totals, "it was there"
+
+
+def test_a_member_that_fails_is_counted_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Trainers, job: Job, say: object) -> None:
+        if job.spec.loss == "bce":
+            raise TrainingError("as it happens")
+        run(self, job)
+
+    run = Trainers.run
+    monkeypatch.setattr(Trainers, "run", fail)
+    heard = Heard()
+    with reporting(heard):
+        train_ensemble(toy_experiment(tmp_path), tmp_path / "store")
+    assert heard.notes["Members"][-1].startswith("1 failed, best F1")
+    assert "1 of 2 members failed: pair/Linknet-bce-0.001" in caplog.text
+    metrics = json.loads((tmp_path / "store" / "results" / "toy" / "pair" / "metrics.json").read_text())
+    assert metrics["size"] == 1
 
 
 def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:
