@@ -21,6 +21,8 @@ from landslide.errors import BandError, TrainingError
 from landslide.progress import reporting
 from landslide.store import MANIFEST, verify
 from landslide.training.checkpoint import FILE as CHECKPOINT
+from landslide.training.probe import FILE as PROBE
+from landslide.training.probe import Found, Probe
 from landslide.training.process import Job, Trainers
 from landslide.training.records import candidate
 from tests.archives import toy_experiment
@@ -131,6 +133,26 @@ def test_a_member_that_fails_is_counted_and_named(
     assert "1 of 2 members failed: pair/Linknet-bce-0.001" in caplog.text
     metrics = json.loads((tmp_path / "store" / "results" / "toy" / "pair" / "metrics.json").read_text())
     assert metrics["size"] == 1
+
+
+def test_the_arithmetic_is_probed_once_an_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = []
+
+    def measure(probe: Probe, folder: Path) -> None:
+        probed.append(probe.architecture)
+        faster = probe.architecture == "Linknet"
+        (folder / PROBE).write_text(Found(fp32=1.0, bf16=0.5 if faster else 2.0).model_dump_json())
+
+    monkeypatch.setattr("tasks.train.measure", measure)
+    path = toy_experiment(tmp_path, precision="auto", architectures=["Linknet", "PSPNet"], losses=["dice"])
+    for _ in range(2):
+        train_ensemble(path, tmp_path / "store")
+    assert sorted(probed) == ["Linknet", "PSPNet"], "a second run knows"
+    manifests = [json.loads(file.read_text()) for file in (tmp_path / "store").glob(f"train/[!.]*/{MANIFEST}")]
+    chosen = {
+        one["parameters"]["spec"]["architecture"]: one["parameters"]["schedule"]["precision"] for one in manifests
+    }
+    assert chosen == {"Linknet": "bf16", "PSPNet": "fp32"}
 
 
 def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:
