@@ -9,6 +9,7 @@ import torch
 
 from landslide.bands import directions, positions
 from landslide.stack import IGNORE
+from landslide.training.devices import has_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class Feed:
         self._steps = torch.arange(crop)
         self._small = bool((sides < crop).any())
         self._device = torch.device(device)
-        if self._device.type == "cuda" and _fits(len(self._values) * len(columns) * 4, self._device):
+        if has_room(device, len(self._values) * len(columns) * 4 + RESERVE):
             self._move()
 
     def _move(self) -> None:
@@ -108,8 +109,3 @@ class Feed:
             transposed = symmetry & 1 > 0
             values[..., north] = torch.where(transposed, -eastward, northward) * (1 - (symmetry & 2))
             values[..., east] = torch.where(transposed, -northward, eastward) * (1 - (symmetry & 4) // 2)
-
-
-def _fits(size: int, device: torch.device) -> bool:
-    free, _ = torch.cuda.mem_get_info(device)
-    return size + RESERVE <= free

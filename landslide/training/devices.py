@@ -14,3 +14,8 @@ def choose_device(wanted: str) -> str:
         if number >= count:
             raise InputError(f"device {wanted!r} is not there: torch sees {count} GPU(s). Use `device: auto` or `cpu`")
     return wanted
+
+
+def has_room(device: str, size: int) -> bool:
+    """Whether it is a GPU with so many bytes free."""
+    return device.startswith("cuda") and size <= torch.cuda.mem_get_info(device)[0]

@@ -14,6 +14,7 @@ from landslide.bands import positions
 from landslide.evaluation.counts import Counts
 from landslide.mapping.windows import OVERLAP, logit_rows, missing
 from landslide.stack import IGNORE
+from landslide.training.devices import has_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def scenes(tiles: Tiles, bands: Sequence[str], device: str) -> list[Scene]:
         for i in range(len(group.parts))
     ]
     size = truth.size * len(columns) * 4
-    if device.startswith("cuda") and size + RESERVE <= torch.cuda.mem_get_info(device)[0]:
+    if has_room(device, size + RESERVE):
         return [scene.to(device) for scene in found]
     return found
 
