@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: install demo test lint real bench-mapping bench-training bench-grid bench-earthengine live-earthengine clean help
+.PHONY: install demo test lint real trial-grid trial-modes trial-engines bench-mapping bench-training bench-grid bench-earthengine live-earthengine clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -31,6 +31,15 @@ test: lint ## lint and all tests
 
 real: install ## trials on real scenes; DATA=folder of them
 	$(BIN)/python -m tests.trials.real --data $(DATA) --out runs/real
+
+trial-grid: install ## 90 members of each of four band sets, unattended; an hour
+	$(BIN)/python -m tests.trials.whole_grid
+
+trial-modes: install ## what each departure from the reference protocol costs and saves; an hour
+	$(BIN)/python -m tests.trials.modes
+
+trial-engines: install ## workers and clusters, and what is killed under them
+	$(BIN)/python -m pytest -v tests/trials/engines.py
 
 bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
 	$(BIN)/python -m tests.benchmarks.mapping

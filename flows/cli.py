@@ -87,6 +87,12 @@ def preview(
 def train(
     experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML).")],
     store: StoreOption = Path("store"),
+    dask: Annotated[
+        str | None, typer.Option(help="Train on a Dask cluster: tcp://HOST:PORT, or a class's full name.")
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="Train in so many runs of the deployment train-shard.")
+    ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -97,7 +103,7 @@ def train(
         load_experiment(experiment)
         from flows.train_ensemble import train_ensemble
 
-        results = train_ensemble(experiment, store)
+        results = train_ensemble(experiment, store, dask, shards)
     _show_scores(results, as_json)
 
 

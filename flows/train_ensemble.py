@@ -7,15 +7,16 @@ What a person takes away lies in `<store>/results/<experiment>/<band set>/`: `me
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from pydantic import Field
 
 from flows.evaluate_ensemble import score
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
-from flows.train_grid import train_grid
+from flows.train_grid import Engine, check_engine, train_grid
 from landslide.cases import Case
 from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
 from landslide.evaluation.results import METRICS
@@ -30,15 +31,22 @@ from tasks.tile import tile_cases
 
 
 @flow(name="train-ensemble", flow_run_name="train {experiment}")
-def train_ensemble(experiment: Path, store: Path) -> dict[str, Path]:
-    """Train an experiment's grid; the folder of results of each band set."""
+def train_ensemble(
+    experiment: Path, store: Path, dask: str | None = None, shards: Annotated[int, Field(ge=1)] | None = None
+) -> dict[str, Path]:
+    """Train an experiment's grid; the folder of results of each band set.
+
+    The members train here; on a Dask cluster, given its address or its class; or in `shards` runs of the deployment
+    `train-shard`.
+    """
     settings, roles = load_experiment(experiment)
     check_encoder(settings.encoder)
+    check_engine(settings, engine := Engine(dask, shards))
     prepared = prepare_cases([case for group in roles.values() for case in group], store)
     groups = {str(role): group for role, group in roles.items()}
     tiles = _tiles(settings, groups, prepared, store)
     test = {case.id: prepared[case.id] for case in groups["test"]}
-    members = train_grid(settings, tiles, store)
+    members = train_grid(settings, tiles, store, engine)
     return {name: rank_band_set(settings, name, tiles, members[name], test, groups, store) for name in members}
 
 

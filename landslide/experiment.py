@@ -4,7 +4,7 @@ The defaults are the protocol of arXiv 2310.05959. A preset replaces defaults; w
 """
 
 from collections.abc import Collection, Mapping
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -39,6 +39,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+FAST: dict[str, Any] = {
+    "precision": "auto",
+    "rate": "one-cycle",
+    "average": 0.99,
+    "validate_every": 2,
+    "batch": 16,
+}
+CYCLE = 100  # epochs of a fast member, at most
 
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
@@ -95,15 +103,18 @@ class Experiment(Strict):
     `background` is the share of crops without a landslide; `separation_km` is the least distance between cases of
     different roles; `per_gpu` is how many members train on one GPU at a time.
 
-    What follows changes the protocol: `precision` the arithmetic, `auto` being bfloat16 where a probe shows that the
-    processor gains by it; `rate` the course of the learning rate; `least_rate` ends a member whose rate has fallen
-    below this share of its first; `average` is the decay, a step, of an average of the weights, which is then what is
-    validated and kept; `validate_every` counts epochs.
+    What follows changes the protocol; `mode: fast` is a set of it. `precision` is the arithmetic, `auto` being bfloat16
+    where a probe shows that the processor gains by it; `rate` the course of the learning rate; `least_rate` ends a
+    member whose rate has fallen below this share of its first; `average` is the decay, a step, of an average of the
+    weights, which is then what is validated and kept; `validate_every` counts epochs; `collapsed_after` so many epochs
+    a member ends that maps no better than a map that is landslide all over; `halve_at` are epochs after which the worse
+    half of each architecture stops.
     """
 
     id: Identifier
     title: str = ""
     preset: Literal["paper", "quick"] = "paper"
+    mode: Literal["reference", "fast"] = "reference"
     cases: Annotated[list[LocalPath], Field(min_length=1)]
     split: Split | None = None
     band_sets: Annotated[dict[Identifier, Bands], BeforeValidator(_named_sets), Field(min_length=1)] = {
@@ -127,6 +138,8 @@ class Experiment(Strict):
     least_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     validate_every: Annotated[int, Field(ge=1)] = 1
+    collapsed_after: Annotated[int, Field(ge=0)] = 0
+    halve_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
     per_gpu: Annotated[int, Field(ge=1)] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     ensemble_size: Annotated[int, Field(ge=1)] = 20
@@ -138,12 +151,23 @@ class Experiment(Strict):
     def _apply_preset(cls, data: object) -> object:
         if not isinstance(data, Mapping):
             return data
-        return {**PRESETS.get(str(data.get("preset", "paper")), {}), **data}
+        preset = PRESETS.get(str(data.get("preset", "paper")), {})
+        fast = FAST | {"epochs": min(CYCLE, preset.get("epochs", CYCLE))} if data.get("mode") == "fast" else {}
+        return {**preset, **fast, **data}
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:
         if "PAN" in self.architectures and self.crop < LEAST:
             raise ValueError(f"PAN needs a crop of {LEAST} or more, not {self.crop}")
+        return self
+
+    @model_validator(mode="after")
+    def _rungs_rise(self) -> Self:
+        rungs = (*self.halve_at, self.epochs)
+        if any(later <= earlier for earlier, later in pairwise(rungs)):
+            raise ValueError(f"halve_at {list(self.halve_at)} must rise and stay below the {self.epochs} epochs")
+        if unseen := [epoch for epoch in self.halve_at if epoch % self.validate_every]:
+            raise ValueError(f"halve_at {unseen} is no multiple of validate_every {self.validate_every}")
         return self
 
     @property

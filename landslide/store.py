@@ -83,20 +83,41 @@ class Store:
 
     def build(self, request: Request, build: Callable[[Path], None]) -> Artifact:
         """Build the result anew and publish it whole. Whatever `build` raises leaves nothing behind."""
-        final = self.path(request)
-        writable(final.parent)
-        _sweep(final)
-        draft = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}")
-        draft.mkdir()
         started = time.monotonic()
-        try:
+        with self._draft(request) as draft:
             build(draft)
             _write_manifest(draft, request, time.monotonic() - started)
-            _publish(draft, final)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+            _publish(draft, self.path(request))
         return Artifact(stage=request.stage, key=request.key)
+
+    def receive(self, artifact: Artifact, bring: Callable[[Path], bool]) -> bool:
+        """Publish a result that was made elsewhere, unless it is here; False if `bring(folder)` found none.
+
+        Raises StoreError if what was brought does not match its manifest.
+        """
+        with self._alone(artifact):
+            if verify(self.path(artifact)):
+                return True
+            with self._draft(artifact) as draft:
+                if not bring(draft):
+                    return False
+                if not verify(draft):
+                    raise StoreError(f"{artifact.stage} {artifact.key} arrived damaged. Remove it where it came from")
+                _publish(draft, self.path(artifact))
+        return True
+
+    @contextmanager
+    def _draft(self, artifact: Artifact | Request) -> Iterator[Path]:
+        """A folder beside the result's final place that is gone after the block."""
+        final = self.path(artifact)
+        writable(final.parent)
+        _sweep(final)
+        draft = final.with_name(f"{_drafts(final)}.{os.getpid()}.{threading.get_ident()}")
+        draft.mkdir()
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
     def workspace(self, request: Request) -> Path:
         """A folder for what must outlast a run that is killed before its result is there; its user makes and removes
@@ -105,9 +126,9 @@ class Store:
         return self.root / ".work" / f"{request.stage}-{request.key}"
 
     @contextmanager
-    def _alone(self, request: Request) -> Iterator[None]:
+    def _alone(self, artifact: Artifact | Request) -> Iterator[None]:
         """One process, and one thread of it, at a time; the lock falls with the process, however it ends."""
-        path = self.root / ".locks" / f"{request.stage}-{request.key}"
+        path = self.root / ".locks" / f"{artifact.stage}-{artifact.key}"
         writable(path.parent)
         with _locked(path):
             try:
@@ -173,10 +194,15 @@ def _locked(path: Path) -> Iterator[None]:
                 return
 
 
+def _drafts(final: Path) -> str:
+    """How the names of this machine's drafts of an artifact begin; other machines may share the store."""
+    return f".{final.name}.{platform.node()}"
+
+
 def _sweep(final: Path) -> None:
     """Remove drafts of this artifact that a process of this machine left behind when it was killed."""
-    for draft in final.parent.glob(f".{final.name}.*"):
-        if not _alive(int(draft.name.split(".")[2])):
+    for draft in final.parent.glob(f"{_drafts(final)}.*"):
+        if not _alive(int(draft.name.split(".")[-2])):
             shutil.rmtree(draft, ignore_errors=True)
 
 
@@ -208,7 +234,6 @@ def _publish(draft: Path, final: Path) -> None:
             _sync(path)
     _sync(draft)
     if verify(final):  # another process was faster: its result is as good
-        shutil.rmtree(draft)
         return
     if final.exists():
         shutil.rmtree(final)

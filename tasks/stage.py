@@ -1,5 +1,6 @@
 """What all stages share: Prefect's cache key is the store's, and a cached result counts only if its files verify."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,10 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 
+from landslide.storage import Storage
 from landslide.store import Artifact, Request, Store
+
+SHARED = "LANDSLIDE_SHARED"
 
 
 def _by_request(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -32,11 +36,26 @@ def submit(stage_task: Any, request: Request, store: Path, **arguments: Any) -> 
     return future
 
 
+def storage() -> Storage | None:
+    """What this machine shares artifacts through, if the environment names it."""
+    url = os.environ.get(SHARED)
+    return Storage(url) if url else None
+
+
 def obtain(request: Request, store: Path, build: Callable[[Path], Any]) -> dict[str, str]:
-    """The body of every stage: the artifact's reference, built only if it is not there."""
-    return Store(store).obtain(request, build).model_dump()
+    """The body of every stage: the artifact's reference, built only if it is neither here nor on shared storage."""
+    local, shared = Store(store), storage()
+    if shared is not None and local.find(request) is None:
+        shared.fetch(Artifact(stage=request.stage, key=request.key), local)
+    artifact = local.obtain(request, build)
+    if shared is not None:
+        shared.send(artifact, local)
+    return artifact.model_dump()
 
 
 def path(reference: dict[str, str], store: Path) -> Path:
-    """The folder that a reference names."""
-    return Store(store).path(Artifact.model_validate(reference))
+    """The folder that a reference names, brought from shared storage where it is not here."""
+    local, shared, artifact = Store(store), storage(), Artifact.model_validate(reference)
+    if shared is not None and not local.path(artifact).exists():
+        shared.fetch(artifact, local)
+    return local.path(artifact)

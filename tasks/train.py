@@ -8,7 +8,7 @@ from prefect import get_run_logger
 
 from landslide.errors import CrashError
 from landslide.models import MemberSpec
-from landslide.store import Request, Store
+from landslide.store import Artifact, Request, Store
 from landslide.training.probe import Probe, measure
 from landslide.training.process import Job, Trainers
 from landslide.training.records import Schedule
@@ -23,29 +23,49 @@ def _crashed(_: Any, __: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), CrashError)
 
 
-@stage(name="train", task_run_name="train {spec.name}", retries=2, retry_condition_fn=_crashed)
+@stage(name="train", task_run_name="train {name}", retries=2, retry_condition_fn=_crashed)
 def train_member(
     request: Request,
     store: Path,
+    name: str,
     spec: MemberSpec,
     schedule: Schedule,
     tiles: dict[str, str],
     device: str,
     per_gpu: int,
+    until: int | None,
 ) -> dict[str, str]:
-    """One member of the grid, in a process of its own, from its last checkpoint where an attempt was cut off."""
-    workspace = Store(store).workspace(request)
+    """One member of the grid, in a process of its own, from its last checkpoint where an attempt was cut off.
+
+    One that stops after the epoch `until` keeps a checkpoint; `forget` removes it.
+    """
+    workspace = Store(store).workspace(_whole(request))
 
     def build(folder: Path) -> None:
         with lease(device, per_gpu) as place:
             job = Job(
-                spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder, workspace=workspace
-            )
+                name=name, spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder,
+                workspace=workspace, until=until,
+            )  # fmt: skip
             TRAINERS.run(job, get_run_logger().info)
 
     reference = obtain(request, store, build)
-    shutil.rmtree(workspace, ignore_errors=True)
+    if until is None:
+        shutil.rmtree(workspace, ignore_errors=True)
     return reference
+
+
+def forget(reference: dict[str, str], store: Path) -> None:
+    """Remove what a member that stopped at a rung would go on from."""
+    manifest = Store(store).manifest(Artifact.model_validate(reference))
+    request = Request.model_validate({name: manifest[name] for name in Request.model_fields})
+    shutil.rmtree(Store(store).workspace(_whole(request)), ignore_errors=True)
+
+
+def _whole(request: Request) -> Request:
+    """The request for the member itself, whose checkpoints all its rungs share."""
+    parameters = {name: value for name, value in request.parameters.items() if name != "until"}
+    return request.model_copy(update={"parameters": parameters})
 
 
 @stage(name="probe", task_run_name="probe {probe.architecture}")

@@ -43,7 +43,9 @@ def trainers() -> Iterator[Trainers]:
 def job(tiles: Path, folder: Path, **spec: object) -> Job:
     folder.mkdir()
     one = SPEC.model_copy(update=spec)
-    return Job(spec=one, schedule=SCHEDULE, tiles=tiles, device="cpu", folder=folder, workspace=folder / "work")
+    return Job(
+        name=one.name, spec=one, schedule=SCHEDULE, tiles=tiles, device="cpu", folder=folder, workspace=folder / "work"
+    )
 
 
 def children() -> set[int]:
@@ -80,9 +82,9 @@ def test_its_epochs_are_told(tiles: Path, tmp_path: Path, trainers: Trainers) ->
     with reporting(heard):
         trainers.run(job(tiles, tmp_path / "a"))
     best = max(epoch["validation_f1"] for epoch in json.loads((tmp_path / "a" / FILE).read_text())["epochs"])
-    assert heard.totals == {"Training PSPNet-dice-0.001": 12}
-    assert len(heard.notes["Training PSPNet-dice-0.001"]) == 12
-    assert heard.notes["Training PSPNet-dice-0.001"][-1] == f"F1 {best:.3f}"
+    assert heard.totals == {"PSPNet-dice-0.001": 12}
+    assert len(heard.notes["PSPNet-dice-0.001"]) == 12
+    assert heard.notes["PSPNet-dice-0.001"][-1] == f"F1 {best:.3f}"
 
 
 def test_one_process_trains_one_member_after_another(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:

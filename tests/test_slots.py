@@ -65,9 +65,28 @@ def test_the_place_of_a_killed_process_is_free(folder: Path, monkeypatch: pytest
         waiting.join()
 
 
+class Properties:
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
+
+
+def visible(monkeypatch: pytest.MonkeyPatch, *gpus: str) -> None:
+    """As CUDA_VISIBLE_DEVICES numbers the GPUs of a machine."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(gpus))
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: Properties(gpus[int(device[-1])]))
+
+
 def test_gpus_are_filled_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    visible(monkeypatch, "a", "b")
     assert slots.places("cuda", 2) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     assert slots.places("cuda:1", 3) == ["cuda:1"] * 3
     with slots.lease("cuda", 2) as first, slots.lease("cuda", 2) as second, slots.lease("cuda", 2) as third:
         assert [first, second, third] == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+def test_workers_that_number_gpus_differently_share_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    visible(monkeypatch, "a", "b")
+    with slots.lease("cuda") as first:
+        visible(monkeypatch, "b", "a")
+        with slots.lease("cuda") as second:
+            assert (first, second) == ("cuda:0", "cuda:0"), "the GPU that the other does not hold"

@@ -18,6 +18,7 @@ from landslide.training.checkpoint import Checkpoints
 from landslide.training.devices import choose_device
 from landslide.training.member import one_cycle, train
 from landslide.training.records import FILE, WEIGHTS, Epoch, Member, Schedule, candidate
+from landslide.training.validation import found_everywhere, scenes
 from tests.stacks import BANDS, toy_stack
 
 SCHEDULE = Schedule(
@@ -95,6 +96,33 @@ def test_a_killed_member_ends_as_if_it_had_not_been_killed(
     plain = [[epoch.model_copy(update={"seconds": 0}) for epoch in member.epochs] for member in (whole, cut)]
     assert plain[0] == plain[1]
     assert cut.epochs[0].seconds > 0
+
+
+def test_a_member_that_stopped_at_a_rung_goes_on(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    schedule = SCHEDULE.model_copy(update={"epochs": 3, "samples": 16, "rate": "one-cycle"})
+    one, heard = spec(architecture="PSPNet"), []
+    folders = [tmp_path / name for name in ("whole", "rung", "on")]
+    for folder in folders:
+        folder.mkdir()
+    whole = train(one, schedule, world[0], "cpu", folders[0])
+    rung = train(one, schedule, world[0], "cpu", folders[1], tmp_path / "work", until=2)
+    assert [epoch.train_loss for epoch in rung.epochs] == [epoch.train_loss for epoch in whole.epochs[:2]]
+    assert rung.status == "trained"
+    on = train(one, schedule, world[0], "cpu", folders[2], tmp_path / "work", lambda epoch: heard.append(epoch.seconds))
+    assert heard[:2] == [epoch.seconds for epoch in rung.epochs], "nothing is trained twice"
+    assert len(on.epochs) == 3
+    assert (folders[2] / WEIGHTS).read_bytes() == (folders[0] / WEIGHTS).read_bytes()
+
+
+def test_a_collapsed_member_ends_early(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
+    """It maps everything, or nothing: no better than no model at all."""
+    schedule = SCHEDULE.model_copy(update={"samples": 8, "min_epochs": 6, "collapsed_after": 2})
+    hopeless = train(spec(architecture="PSPNet", learning_rate=1e-9), schedule, world[0], "cpu", tmp_path)
+    assert [epoch.epoch for epoch in hopeless.epochs] == [1, 2]
+    truth = world[0].group("validation").truth(list(range(len(BANDS))))
+    share = (truth == 1).sum() / (truth != 255).sum()
+    assert found_everywhere(scenes(world[0], BANDS, "cpu")) == pytest.approx(2 * share / (1 + share))
+    assert hopeless.validation_f1 <= 2 * share / (1 + share)
 
 
 def test_a_damaged_checkpoint_costs_time_and_no_more(

@@ -38,7 +38,9 @@ def main() -> None:
     while True:
         job = Job.model_validate_json(jobs.get())
         try:
-            train(job.spec, job.schedule, Tiles(job.tiles), job.device, job.folder, job.workspace, tell_epoch)
+            train(
+                job.spec, job.schedule, Tiles(job.tiles), job.device, job.folder, job.workspace, tell_epoch, job.until
+            )
         except LandslideError as error:
             tell(Told(done=True, refusal=str(error)))
         else:

@@ -25,7 +25,7 @@ from landslide.training.batches import Feed
 from landslide.training.checkpoint import Checkpoints
 from landslide.training.records import FILE, WEIGHTS, Epoch, Member
 from landslide.training.step import Graphed, Step
-from landslide.training.validation import Diverged, scenes, validate
+from landslide.training.validation import Diverged, found_everywhere, scenes, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,12 @@ def train(
     folder: Path,
     workspace: Path | None = None,
     tell: Callable[[Epoch], None] = lambda epoch: None,
+    until: int | None = None,
 ) -> Member:
     """Train a member and write `weights.safetensors` and `member.json` into a folder.
 
     `tell` hears each epoch, also those that an earlier process got through; what outlasts a process that is killed lies
-    in `workspace`.
+    in `workspace`. A member that stops after the epoch `until`, unless it ends before, can go on from there.
     """
     with torch.random.fork_rng(devices=_indices(device)):
         torch.manual_seed(spec.seed)
@@ -61,8 +62,10 @@ def train(
         for epoch in run.history:
             tell(epoch)
         try:
-            while not run.finished:
+            while not run.finished and len(run.history) != until:
                 tell(run.epoch())
+            if until is not None:
+                run.save()
         except Diverged:
             run.best = None
     if run.best is not None:
@@ -114,22 +117,31 @@ class _Run:
         self.step = Step(self.network, feed, self.loss, self.optimiser, device, schedule.precision)
         self.learn = Graphed(self.step) if feed.place.type == "cuda" else self.step
         self.scenes = scenes(tiles, spec.bands, device)
+        self.collapsed = found_everywhere(self.scenes)
         self.history: list[Epoch] = []
         self.best: tuple[Epoch, dict[str, Tensor]] | None = None
         self._resume()
 
     @property
     def finished(self) -> bool:
-        """Whether the epochs or the patience have run out, or the learning rate is too small to change anything."""
+        """Whether the epochs or the patience have run out, the learning rate is too small to change anything, or
+        mapping everything as one landslide would do as well.
+        """
         if not self.history:
             return False
         done = self.history[-1].epoch
         if done >= self.schedule.epochs:
             return True
+        if done >= self.schedule.collapsed_after > 0 and self.best and self._best_f1 <= self.collapsed:
+            return True
         if done < self.schedule.min_epochs:
             return False
         patient = done - (self.best[0].epoch if self.best else 0) < self.schedule.patience
         return not patient or self._rate < self.schedule.least_rate * self.spec.learning_rate
+
+    @property
+    def _best_f1(self) -> float:
+        return (self.best and self.best[0].validation_f1) or 0.0
 
     @property
     def voting(self) -> nn.Module:
@@ -161,10 +173,10 @@ class _Run:
             seconds=time.monotonic() - started,
         )
         self.history.append(epoch)
-        if f1 is not None and (self.best is None or f1 > (self.best[0].validation_f1 or 0.0)):
+        if f1 is not None and (self.best is None or f1 > self._best_f1):
             self.best = epoch, {name: value.detach().clone() for name, value in self.voting.state_dict().items()}
         if self.checkpoints.due():
-            self._save()
+            self.save()
         return epoch
 
     def _learn(self, number: int) -> float:
@@ -198,7 +210,8 @@ class _Run:
         else:
             group["lr"].fill_(value)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Keep what another process goes on from."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}

@@ -32,14 +32,16 @@ TOLD = 20  # of a dead process's last lines
 
 
 class Job(BaseModel):
-    """What a process is told, as one line. `folder` takes the result, `workspace` the checkpoints."""
+    """What a process is told, as one line: see `member.train`. `folder` takes the result, `workspace` checkpoints."""
 
+    name: str
     spec: MemberSpec
     schedule: Schedule
     tiles: Path
     device: str
     folder: Path
     workspace: Path | None = None
+    until: int | None = None
 
 
 class Told(BaseModel):
@@ -80,7 +82,7 @@ class Trainers:
         with self._lock:
             self._idle.append(trainer)
         if refusal is not None:
-            raise TrainingError(f"member {job.spec.name}: {refusal}")
+            raise TrainingError(f"member {job.name}: {refusal}")
 
     def close(self) -> None:
         """End the processes that wait."""
@@ -126,7 +128,7 @@ class _Trainer:
             print(job.model_dump_json(), file=self._child.stdin, flush=True)
         except BrokenPipeError:
             raise self._crash(job) from None
-        with meter(f"Training {job.spec.name}", job.schedule.epochs) as update:
+        with meter(job.name, job.until or job.schedule.epochs) as update:
             for line in self._child.stdout:
                 told = Told.model_validate_json(line)
                 if told.done:
@@ -151,7 +153,7 @@ class _Trainer:
     def _crash(self, job: Job) -> CrashError:
         status = self._child.wait()
         self._listener.join()
-        return CrashError(f"member {job.spec.name} {_ending(status)}: {' '.join(self._words) or 'no message'}")
+        return CrashError(f"member {job.name} {_ending(status)}: {' '.join(self._words) or 'no message'}")
 
     def _listen(self) -> None:
         assert self._child.stderr is not None

@@ -35,6 +35,7 @@ class Schedule(BaseModel):
     least_rate: float = 0.0
     average: float = 0.0
     validate_every: int = 1
+    collapsed_after: int = 0
 
 
 class Epoch(BaseModel):
@@ -59,10 +60,18 @@ class Member(BaseModel):
     seconds: float
 
 
-def train_request(spec: MemberSpec, schedule: Schedule, tiles_key: str, device: str) -> Request:
-    """What a member depends on. The kind of processor counts, since its arithmetic differs; its number does not."""
-    parameters = {"spec": spec.model_dump(mode="json"), "schedule": schedule.model_dump(mode="json")}
-    parameters["device"] = device.split(":")[0]  # type: ignore[assignment]
+def train_request(
+    spec: MemberSpec, schedule: Schedule, tiles_key: str, device: str, until: int | None = None
+) -> Request:
+    """What a member depends on, or its first epochs `until` one. The kind of processor counts, since its arithmetic
+    differs; its number does not.
+    """
+    parameters = {
+        "spec": spec.model_dump(mode="json"),
+        "schedule": schedule.model_dump(mode="json"),
+        "device": device.split(":")[0],
+        **({} if until is None else {"until": until}),
+    }
     return Request(stage="train", version=VERSION, parameters=parameters, inputs={"tiles": tiles_key})
 
 

@@ -39,14 +39,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _identity(device: str) -> str:
+    """What a processor is called on the whole machine: CUDA_VISIBLE_DEVICES has each process number GPUs anew."""
+    return device if device == "cpu" else str(torch.cuda.get_device_properties(device).uuid)
+
+
 @contextmanager
 def lease(device: str, per_gpu: int = 1) -> Iterator[str]:
     """Wait for a free place and hold it; gives its device."""
     folder = Path(tempfile.gettempdir()) / f"landslide-places-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    names = [(f"{name.replace(':', '-')}-{number}", name) for number, name in enumerate(places(device, per_gpu))]
+    files: dict[str, str] = {}
+    for name in places(device, per_gpu):
+        files[f"{_identity(name)}-{list(files.values()).count(name)}"] = name
     while True:
-        for file, name in names:
+        for file, name in files.items():
             with (folder / file).open("w") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -103,7 +103,9 @@ def memory(folder: Path) -> dict[str, float]:
         spec = MemberSpec(
             architecture="PSPNet", loss="dice", learning_rate=1e-3, bands=bands, encoder="resnet18", seed=number
         )
-        trainers.run(Job(spec=spec, schedule=schedule, tiles=folder / "tiles", device="cpu", folder=out))
+        trainers.run(
+            Job(name=spec.name, spec=spec, schedule=schedule, tiles=folder / "tiles", device="cpu", folder=out)
+        )
 
     with ThreadPoolExecutor(MEMBERS) as pool:
         list(pool.map(train_one, range(MEMBERS)))

@@ -347,12 +347,13 @@ def test_after_a_kill_only_the_tiles_in_flight_are_asked_for_anew(tmp_path: Path
 
 def test_ctrl_c_ends_a_run_whose_requests_hang(tmp_path: Path) -> None:
     program = textwrap.dedent(f"""
-        import time
+        import signal, time
         from pathlib import Path
         from tests.earthengine.test_tiler import Run
         def fetch(roi):
             print("asked", flush=True)
             time.sleep(30)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start without it
         Run(Path({str(tmp_path)!r}), (640, 640)).all(fetch)
     """)
     with subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True) as process:

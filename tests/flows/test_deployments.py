@@ -61,7 +61,8 @@ def test_the_entrypoint_is_a_flow_with_a_valid_schema(
     assert isinstance(flow, Flow)
     is_valid_schema(parameter_schema(flow).model_dump())
     assert deployment["enforce_parameter_schema"] is True
-    assert deployment["work_pool"]["name"] == "landslide"
+    shard = deployment["entrypoint"].endswith(":train_shard")
+    assert deployment["work_pool"]["name"] == ("gpu" if shard else "landslide")
 
 
 @deployments

@@ -24,7 +24,7 @@ from landslide.training.checkpoint import FILE as CHECKPOINT
 from landslide.training.probe import FILE as PROBE
 from landslide.training.probe import Found, Probe
 from landslide.training.process import Job, Trainers
-from landslide.training.records import candidate
+from landslide.training.records import Member, candidate
 from tests.archives import toy_experiment
 from tests.reports import Heard
 
@@ -112,8 +112,8 @@ def test_a_grid_tells_how_far_it_is(tmp_path: Path) -> None:
     best = max(scores)
     assert heard.totals["Members"] == 2
     assert heard.notes["Members"][-1].startswith(f"best F1 {best:.3f} pair/Linknet-")
-    assert "Training Linknet-jaccard-0.001" in heard.totals
-    assert "Training Linknet-dice-0.001" not in heard.totals, "it was there"
+    assert "pair/Linknet-jaccard-0.001" in heard.totals
+    assert "pair/Linknet-dice-0.001" not in heard.totals, "it was there"
 
 
 def test_a_member_that_fails_is_counted_and_named(
@@ -133,6 +133,24 @@ def test_a_member_that_fails_is_counted_and_named(
     assert "1 of 2 members failed: pair/Linknet-bce-0.001" in caplog.text
     metrics = json.loads((tmp_path / "store" / "results" / "toy" / "pair" / "metrics.json").read_text())
     assert metrics["size"] == 1
+
+
+def test_the_worse_half_stops_at_a_rung(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"], epochs=2, halve_at=[1])
+    train_ensemble(path, store)
+    files = store.glob("train/[!.]*/member.json")
+    members = [Member.model_validate_json(file.read_text()) for file in files]
+    rung = {one.spec.name: one.validation_f1 for one in members if len(one.epochs) == 1}
+    whole = {one.spec.name for one in members if len(one.epochs) == 2}
+    assert len(rung) == 3
+    assert whole == set(sorted(rung, key=lambda name: -(rung[name] or 0))[:2])
+    metrics = json.loads((store / "results" / "toy" / "pair" / "metrics.json").read_text())
+    assert metrics["size"] == 3, "the third votes with what it had learnt"
+    assert not list(store.glob(".work/*"))
+    before = built(store)
+    train_ensemble(path, store)
+    assert rebuilt(before, store) == []
 
 
 def test_the_arithmetic_is_probed_once_an_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

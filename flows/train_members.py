@@ -1,0 +1,112 @@
+"""Some members of a grid, as many at a time as there are places for, the longest first."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.futures import as_completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.entries import Entry, Reference, entries
+from flows.servers import check_server
+from flows.tally import Tally
+from landslide.errors import InputError, TrainingError
+from landslide.experiment import Experiment
+from landslide.progress import also_reporting, meter
+from landslide.training.devices import choose_device
+from landslide.training.slots import places
+from tasks.progress import in_ui
+from tasks.stage import submit
+from tasks.train import TRAINERS, train_member
+
+
+def train_members(
+    settings: Experiment, tiles: Reference, store: Path, names: Sequence[str], until: int | None, dask: str | None
+) -> dict[str, Reference]:
+    """The members that came through, by name; in places of this machine, or on a Dask cluster.
+
+    Raises TrainingError if all members of a band set failed.
+    """
+    runner = on_dask(dask) if dask else _threads(settings)
+    flow_of_members = _train_members.with_options(task_runner=runner)
+    finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until)
+    return finished
+
+
+def _threads(settings: Experiment) -> TaskRunner[Any]:
+    at_once = len(places(choose_device(settings.device), settings.per_gpu))
+    return ThreadPoolTaskRunner(max_workers=at_once)
+
+
+def on_dask(where: str) -> TaskRunner[Any]:
+    """A cluster at an address, or one that is made for the run: a class by its full name, set up in Dask's own
+    configuration. InputError where there is no such class, or no server for its workers to report to.
+    """
+    check_server("a Dask cluster")
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+
+        return DaskTaskRunner(address=where) if "://" in where else DaskTaskRunner(cluster_class=where)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"Dask cluster {where!r}: {error}. Give tcp://HOST:PORT of a scheduler or the full name of a class such as "
+            "dask_jobqueue.SLURMCluster, and install landslide[dask] and the class's package"
+        ) from error
+
+
+@flow(name="train-members", flow_run_name="train members of {settings.id}")
+def _train_members(
+    settings: Experiment, tiles: Reference, store: Path, names: list[str], until: int | None
+) -> dict[str, Reference]:
+    device = choose_device(settings.device)
+    wanted = entries(settings, tiles, store, names, until, device)
+    tally = Tally(wanted, store)
+    futures = {
+        submit(
+            train_member, entry.request, store, name=entry.name, spec=entry.member.spec, schedule=entry.schedule,
+            tiles=tiles, device=device, per_gpu=settings.per_gpu, until=until,
+        ): entry
+        for entry in wanted
+    }  # fmt: skip
+    failed: list[tuple[Entry, str]] = []
+    try:
+        with also_reporting(in_ui(f"grid-{settings.id}")), meter("Members", len(futures)) as update:
+            for done, future in enumerate(as_completed(list(futures)), 1):
+                entry, finished = futures[future], _completed(future)
+                if not finished:
+                    failed.append((entry, _why(future)))
+                tally.add(entry, finished)
+                update(done, str(tally))
+    finally:
+        TRAINERS.close()
+    tell_failed(failed, wanted)
+    gone = {entry.name for entry, _ in failed}
+    return {entry.name: entry.reference for entry in wanted if entry.name not in gone}
+
+
+def _completed(future: Any) -> bool:
+    """Whether a member that has ended is there; its state is final only once it has been waited for."""
+    future.wait()
+    return bool(future.state.is_completed())
+
+
+def _why(future: Any) -> str:
+    try:
+        future.result()
+    except Exception as error:
+        return str(error)
+    return "no reason given"
+
+
+def tell_failed(failed: Sequence[tuple[Entry, str]], wanted: Sequence[Entry]) -> None:
+    """Name the members that did not come through, and why; TrainingError if those are all of a band set's."""
+    names = {entry.name for entry, _ in failed}
+    if failed:
+        get_run_logger().error("%d of %d members failed: %s", len(failed), len(wanted), ", ".join(sorted(names)))
+    for first, why in failed:
+        others = [entry for entry in wanted if entry.member.band_set == first.member.band_set]
+        if all(entry.name in names for entry in others):
+            raise TrainingError(
+                f"all {len(others)} members of {first.member.band_set} failed: {why}. See the run's log"
+            )

@@ -1,0 +1,131 @@
+"""A grid in shards: runs of the deployment `train-shard`, which workers of a pool take up, one worker a GPU.
+
+Which worker takes which run is Prefect's business. What a shard trains it leaves in the store, or on shared storage,
+and there its members are looked for: a member counts once its artifact is there, whatever became of the run.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+
+from flows.entries import Entry, Reference, entries
+from flows.servers import check_server
+from flows.tally import Tally
+from flows.train_members import tell_failed, train_members
+from landslide.errors import InputError, TrainingError
+from landslide.experiment import Experiment
+from landslide.progress import also_reporting, meter
+from landslide.store import Artifact, Store
+from tasks.progress import in_ui
+from tasks.stage import path, storage
+
+DEPLOYMENT = "train-shard/new"
+ATTEMPTS = 3  # at members whose run crashed under them
+POLL = 5.0  # seconds between two looks at the runs
+
+
+@flow(name="train-shard", flow_run_name="train {names[0]} and others")
+def train_shard(
+    settings: Experiment, tiles: Reference, names: list[str], store: Path, until: int | None = None
+) -> None:
+    """Train some of an experiment's members, wherever a worker takes this up. Raises TrainingError if any failed."""
+    finished = train_members(settings, tiles, store, names, until, None)
+    if failed := [name for name in names if name not in finished]:
+        raise TrainingError(f"{len(failed)} of {len(names)} members failed: {', '.join(failed)}. See the run's log")
+
+
+def train_shards(
+    settings: Experiment, tiles: Reference, store: Path, names: Sequence[str], until: int | None, shards: int
+) -> dict[str, Reference]:
+    """The members that came through, by name. What a crashed run left undone is dealt out again.
+
+    Raises TrainingError if all members of a band set failed.
+    """
+    wanted = entries(settings, tiles, store, names, until, settings.device)
+    if (shared := storage()) is not None:
+        shared.send(Artifact.model_validate(tiles), Store(store))
+    arrivals = _Arrivals(wanted, store)
+    with (
+        get_client(sync_client=True) as client,
+        also_reporting(in_ui(f"grid-{settings.id}")),
+        meter("Members", len(wanted)) as update,
+    ):
+        for _ in range(ATTEMPTS):
+            runs = [_start(settings, tiles, hand, until) for hand in deal(arrivals.missing, shards)]
+            states = None
+            while states is None:
+                states = _final(client, runs)
+                arrivals.look()
+                update(len(wanted) - len(arrivals.missing), str(arrivals.tally))
+                time.sleep(0 if states else POLL)
+            if StateType.CRASHED not in states:
+                break
+    tell_failed([(entry, f"{entry.name} did not arrive") for entry in arrivals.missing], wanted)
+    return {entry.name: entry.reference for entry in wanted if entry not in arrivals.missing}
+
+
+def check_shards(settings: Experiment) -> None:
+    """InputError where something is missing that shards need, or is left to each machine on which all must agree."""
+    check_server("a grid in shards")
+    if settings.device == "auto" or settings.precision == "auto":
+        raise InputError(
+            f"experiment {settings.id}: device {settings.device!r}, precision {settings.precision!r}. Shards run on "
+            "any machine: set `device:` to cuda or cpu, and `precision:` to fp32 or bf16"
+        )
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound as error:
+            raise InputError(
+                f"no deployment {DEPLOYMENT} is known. Run `prefect deploy --all --prefect-file "
+                "deployments/prefect.yaml` first"
+            ) from error
+
+
+def deal(entries: Sequence[Entry], hands: int) -> list[list[Entry]]:
+    """Entries, the longest first, into hands that take about as long; none is empty."""
+    return [list(entries[start::hands]) for start in range(min(hands, len(entries)))]
+
+
+def _start(settings: Experiment, tiles: Reference, hand: list[Entry], until: int | None) -> UUID:
+    run: FlowRun = run_deployment(  # type: ignore[assignment]
+        DEPLOYMENT, timeout=0,
+        parameters={
+            "settings": settings.model_dump(mode="json"), "tiles": tiles, "until": until,
+            "names": [entry.name for entry in hand],
+        },
+    )  # fmt: skip
+    return run.id
+
+
+def _final(client: SyncPrefectClient, runs: list[UUID]) -> set[StateType] | None:
+    """The states in which the runs ended; None while one is on its way."""
+    found = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=runs)))
+    if all(run.state and run.state.is_final() for run in found):
+        return {run.state.type for run in found if run.state}
+    return None
+
+
+class _Arrivals:
+    """Members as they come in."""
+
+    def __init__(self, wanted: list[Entry], store: Path) -> None:
+        self.missing, self.tally, self._store = wanted, Tally(wanted, store), store
+
+    def look(self) -> None:
+        """See who has arrived since."""
+        shared = storage()
+        there = shared.keys("train") if shared else set()
+        for entry in list(self.missing):
+            if entry.request.key in there or Store(self._store).path(entry.request).exists():
+                path(entry.reference, self._store)
+                self.tally.add(entry, finished=True)
+                self.missing = [one for one in self.missing if one is not entry]

@@ -1,0 +1,28 @@
+"""An S3 on loopback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "loopback", "AWS_SECRET_ACCESS_KEY": "loopback", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@contextmanager
+def s3(monkeypatch: pytest.MonkeyPatch, bucket: str = "shared") -> Iterator[str]:
+    """A bucket's URL; the environment leads s3fs, here and in child processes, to a server of moto's."""
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        s3fs.S3FileSystem().mkdir(bucket)
+        yield f"s3://{bucket}"
+    finally:
+        server.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
