@@ -90,6 +90,7 @@ def train(
     dask: Annotated[
         str | None, typer.Option(help="Train on a Dask cluster: tcp://HOST:PORT, or a class's full name.")
     ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many workers such a class is asked for.")] = None,
     shards: Annotated[
         int | None, typer.Option(min=1, help="Train in so many runs of the deployment train-shard.")
     ] = None,
@@ -103,7 +104,7 @@ def train(
         load_experiment(experiment)
         from flows.train_ensemble import train_ensemble
 
-        results = train_ensemble(experiment, store, dask, shards)
+        results = train_ensemble(experiment, store, dask, workers, shards)
     _show_scores(results, as_json)
 
 

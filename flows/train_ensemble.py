@@ -32,16 +32,20 @@ from tasks.tile import tile_cases
 
 @flow(name="train-ensemble", flow_run_name="train {experiment}")
 def train_ensemble(
-    experiment: Path, store: Path, dask: str | None = None, shards: Annotated[int, Field(ge=1)] | None = None
+    experiment: Path,
+    store: Path,
+    dask: str | None = None,
+    workers: Annotated[int, Field(ge=1)] | None = None,
+    shards: Annotated[int, Field(ge=1)] | None = None,
 ) -> dict[str, Path]:
     """Train an experiment's grid; the folder of results of each band set.
 
-    The members train here; on a Dask cluster, given its address or its class; or in `shards` runs of the deployment
-    `train-shard`.
+    The members train here; on a Dask cluster, given its address, or its class and how many workers it is asked for; or
+    in `shards` runs of the deployment `train-shard`.
     """
     settings, roles = load_experiment(experiment)
     check_encoder(settings.encoder)
-    check_engine(settings, engine := Engine(dask, shards))
+    check_engine(settings, engine := Engine(dask, workers, shards))
     prepared = prepare_cases([case for group in roles.values() for case in group], store)
     groups = {str(role): group for role, group in roles.items()}
     tiles = _tiles(settings, groups, prepared, store)

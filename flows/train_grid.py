@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prefect import get_run_logger
+from prefect.task_runners import TaskRunner
 
 from flows.entries import Named, Reference, named
 from flows.train_members import on_dask, train_members
@@ -19,10 +21,19 @@ from tasks.train import forget
 
 @dataclass(frozen=True)
 class Engine:
-    """Where members train: in this machine's places, on a Dask cluster, or in runs of the deployment `train-shard`."""
+    """Where members train: in this machine's places, on a Dask cluster, or in runs of the deployment `train-shard`.
+
+    `dask` is an address or a class's full name; `workers` is how many such a class is asked for.
+    """
 
     dask: str | None = None
+    workers: int | None = None
     shards: int | None = None
+
+    @property
+    def runner(self) -> TaskRunner[Any] | None:
+        """What brings tasks to a Dask cluster."""
+        return on_dask(self.dask, self.workers) if self.dask else None
 
 
 HERE = Engine()
@@ -37,10 +48,10 @@ def check_engine(settings: Experiment, engine: Engine) -> None:
                 f"experiment {settings.id}: halve_at {list(settings.halve_at)} needs checkpoints, which shared storage "
                 "does not carry. Use a store on a path that all machines mount, or leave out `halve_at`"
             )
-    if engine.dask:
-        on_dask(engine.dask)
     if engine.shards:
         check_shards(settings)
+    elif engine.dask:
+        on_dask(engine.dask, engine.workers)
 
 
 def train_grid(
@@ -57,7 +68,7 @@ def train_grid(
         if engine.shards:
             done = train_shards(settings, tiles, store, left, until, engine.shards)
         else:
-            done = train_members(settings, tiles, store, left, until, engine.dask)
+            done = train_members(settings, tiles, store, left, until, engine.runner)
         finished |= done
         if until is not None:
             left = _go_on(done, every, store)

@@ -14,21 +14,27 @@ from flows.tally import Tally
 from landslide.errors import InputError, TrainingError
 from landslide.experiment import Experiment
 from landslide.progress import also_reporting, meter
+from landslide.training import process
 from landslide.training.devices import choose_device
 from landslide.training.slots import places
 from tasks.progress import in_ui
 from tasks.stage import submit
-from tasks.train import TRAINERS, train_member
+from tasks.train import train_member
 
 
 def train_members(
-    settings: Experiment, tiles: Reference, store: Path, names: Sequence[str], until: int | None, dask: str | None
+    settings: Experiment,
+    tiles: Reference,
+    store: Path,
+    names: Sequence[str],
+    until: int | None = None,
+    runner: TaskRunner[Any] | None = None,
 ) -> dict[str, Reference]:
-    """The members that came through, by name; in places of this machine, or on a Dask cluster.
+    """The members that came through, by name; in the places of this machine, or where a task runner takes them.
 
     Raises TrainingError if all members of a band set failed.
     """
-    runner = on_dask(dask) if dask else _threads(settings)
+    runner = runner or _threads(settings)
     flow_of_members = _train_members.with_options(task_runner=runner)
     finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until)
     return finished
@@ -39,15 +45,17 @@ def _threads(settings: Experiment) -> TaskRunner[Any]:
     return ThreadPoolTaskRunner(max_workers=at_once)
 
 
-def on_dask(where: str) -> TaskRunner[Any]:
-    """A cluster at an address, or one that is made for the run: a class by its full name, set up in Dask's own
-    configuration. InputError where there is no such class, or no server for its workers to report to.
+def on_dask(where: str, workers: int | None) -> TaskRunner[Any]:
+    """A cluster at an address, or one of so many workers that is made for the run: a class by its full name, set up in
+    Dask's own configuration. InputError where there is no such class, or no server for its workers to report to.
     """
     check_server("a Dask cluster")
     try:
         from prefect_dask.task_runners import DaskTaskRunner
 
-        return DaskTaskRunner(address=where) if "://" in where else DaskTaskRunner(cluster_class=where)
+        if "://" in where:
+            return DaskTaskRunner(address=where)
+        return DaskTaskRunner(cluster_class=where, cluster_kwargs={"n_workers": workers} if workers else {})
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"Dask cluster {where!r}: {error}. Give tcp://HOST:PORT of a scheduler or the full name of a class such as "
@@ -79,7 +87,7 @@ def _train_members(
                 tally.add(entry, finished)
                 update(done, str(tally))
     finally:
-        TRAINERS.close()
+        process.TRAINERS.close()
     tell_failed(failed, wanted)
     gone = {entry.name for entry, _ in failed}
     return {entry.name: entry.reference for entry in wanted if entry.name not in gone}

@@ -37,7 +37,7 @@ def train_shard(
     settings: Experiment, tiles: Reference, names: list[str], store: Path, until: int | None = None
 ) -> None:
     """Train some of an experiment's members, wherever a worker takes this up. Raises TrainingError if any failed."""
-    finished = train_members(settings, tiles, store, names, until, None)
+    finished = train_members(settings, tiles, store, names, until)
     if failed := [name for name in names if name not in finished]:
         raise TrainingError(f"{len(failed)} of {len(names)} members failed: {', '.join(failed)}. See the run's log")
 

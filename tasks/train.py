@@ -9,13 +9,11 @@ from prefect import get_run_logger
 from landslide.errors import CrashError
 from landslide.models import MemberSpec
 from landslide.store import Artifact, Request, Store
+from landslide.training import process
 from landslide.training.probe import Probe, measure
-from landslide.training.process import Job, Trainers
 from landslide.training.records import Schedule
 from landslide.training.slots import lease
 from tasks.stage import obtain, path, stage
-
-TRAINERS = Trainers()
 
 
 def _crashed(_: Any, __: Any, state: Any) -> bool:
@@ -43,11 +41,12 @@ def train_member(
 
     def build(folder: Path) -> None:
         with lease(device, per_gpu) as place:
-            job = Job(
+            job = process.Job(
                 name=name, spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder,
                 workspace=workspace, until=until,
             )  # fmt: skip
-            TRAINERS.run(job, get_run_logger().info)
+            # by its module: Dask sends this function by value, and processes do not travel
+            process.TRAINERS.run(job, get_run_logger().info)
 
     reference = obtain(request, store, build)
     if until is None:

@@ -77,6 +77,36 @@ def test_a_killed_process_is_a_crash_and_the_next_goes_on(tiles: Path, tmp_path:
     assert f1s[0] == f1s[1]
 
 
+WITHOUT_MEMORY = """
+import pathlib, torch
+from landslide.training.step import Step
+mark, learn, done = pathlib.Path({mark!r}), Step.__call__, []
+def step(self, draws):
+    done.append(1)
+    if len(done) == 8 and not mark.exists():
+        mark.touch()
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    learn(self, draws)
+Step.__call__ = step
+"""
+
+
+def test_a_gpu_out_of_memory_is_a_crash_and_the_next_goes_on(
+    tiles: Path, tmp_path: Path, trainers: Trainers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated: what torch raises then, in the fourth epoch of the first attempt."""
+    (tmp_path / "site").mkdir()
+    mark = str(tmp_path / "mark")
+    (tmp_path / "site" / "sitecustomize.py").write_text(WITHOUT_MEMORY.format(mark=mark))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    one = job(tiles, tmp_path / "a")
+    with pytest.raises(CrashError, match=r"ended with status 1: .*OutOfMemoryError: CUDA out of memory"):
+        trainers.run(one)
+    assert not (one.folder / FILE).exists()
+    trainers.run(one)
+    assert len(Member.model_validate_json((one.folder / FILE).read_text()).epochs) == 12
+
+
 def test_its_epochs_are_told(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
     heard = Heard()
     with reporting(heard):

@@ -100,6 +100,9 @@ class Trainers:
         return _Trainer(device)
 
 
+TRAINERS = Trainers()  # of this process
+
+
 class _Trainer:
     """One process."""
 

@@ -1,6 +1,9 @@
-"""Several workers of a pool and a Dask cluster on this machine, and what becomes of a grid when one is killed."""
+"""Several workers of a pool and a Dask cluster on this machine; what becomes of a grid when one is killed, or no disk
+is left.
+"""
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -81,6 +84,25 @@ def test_a_grid_in_shards_outlives_a_kill(tmp_path: Path, bucket: str, victim: s
     assert len(trained(head)) == len(LOSSES)
     assert trained(head) == Storage(bucket).keys("train")
     assert all(verify(manifest.parent) for manifest in head.glob(f"*/[!.]*/{MANIFEST}"))
+
+
+def test_a_disk_without_room_for_one_member_keeps_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel refuses to let a file grow beyond a limit, as a full disk does, and the larger weights pass it."""
+    path, store = (
+        toy_experiment(tmp_path, architectures=["Linknet", "UnetPlusPlus"], losses=["dice"]),
+        tmp_path / "store",
+    )
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (22 * 2**20, before[1]))
+    try:
+        train_ensemble(path, store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "1 of 2 members failed: pair/UnetPlusPlus-dice-0.001" in caplog.text
+    assert len(trained(store)) == 1
+    assert not list(store.glob("train/.*")), "nothing half-written"
+    train_ensemble(path, store)
+    assert len(trained(store)) == 2, "with room again the same command trains what was missing"
 
 
 def test_a_grid_on_dask_outlives_a_kill(tmp_path: Path) -> None:
