@@ -48,10 +48,23 @@ def check_engine(settings: Experiment, engine: Engine) -> None:
                 f"experiment {settings.id}: halve_at {list(settings.halve_at)} needs checkpoints, which shared storage "
                 "does not carry. Use a store on a path that all machines mount, or leave out `halve_at`"
             )
+    if engine.shards or engine.dask:
+        _refuse_choices(settings, engine)
     if engine.shards:
-        check_shards(settings)
+        check_shards()
     elif engine.dask:
         on_dask(engine.dask, engine.workers)
+
+
+def _refuse_choices(settings: Experiment, engine: Engine) -> None:
+    """All machines must agree on what each would otherwise choose for itself."""
+    left_open = {"device": settings.device == "auto", "precision": settings.precision == "auto"}
+    left_open["per_gpu"] = engine.dask is not None and settings.per_gpu == "auto"
+    for name in (name for name, is_open in left_open.items() if is_open):
+        raise InputError(
+            f"experiment {settings.id}: `{name}: auto` is for one machine. State it: `device:` cuda or cpu, "
+            "`precision:` fp32 or bf16, with Dask `per_gpu:` a number"
+        )
 
 
 def train_grid(

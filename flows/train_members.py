@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.futures import as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from torch.cuda import get_device_name
 
 from flows.entries import Entry, Reference, entries
 from flows.servers import check_server
@@ -16,10 +17,11 @@ from landslide.experiment import Experiment
 from landslide.progress import also_reporting, meter
 from landslide.training import process
 from landslide.training.devices import choose_device
+from landslide.training.packing import packing_request, read
 from landslide.training.slots import places
 from tasks.progress import in_ui
-from tasks.stage import submit
-from tasks.train import train_member
+from tasks.stage import path, submit
+from tasks.train import probe_packing, train_member
 
 
 def train_members(
@@ -34,15 +36,30 @@ def train_members(
 
     Raises TrainingError if all members of a band set failed.
     """
-    runner = runner or _threads(settings)
+    device = settings.device if runner else choose_device(settings.device)
+    at_once = per_gpu(settings, tiles, store, names, device)
+    if runner is None:
+        runner = ThreadPoolTaskRunner(max_workers=len(places(device, at_once)))
     flow_of_members = _train_members.with_options(task_runner=runner)
-    finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until)
+    finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until, device, at_once)
     return finished
 
 
-def _threads(settings: Experiment) -> TaskRunner[Any]:
-    at_once = len(places(choose_device(settings.device), settings.per_gpu))
-    return ThreadPoolTaskRunner(max_workers=at_once)
+def per_gpu(settings: Experiment, tiles: Reference, store: Path, names: Sequence[str], device: str) -> int:
+    """Members that a GPU trains at a time: as many as the experiment says, or as a trial of an architecture of middling
+    length found worth it.
+    """
+    if settings.per_gpu != "auto":
+        return settings.per_gpu
+    if device == "cpu":
+        return 1
+    every = entries(settings, tiles, store, names, None, device)
+    middle = every[len(every) // 2]
+    request = packing_request(middle.member.spec, middle.schedule, tiles["key"], get_device_name(device))
+    trial = submit(
+        probe_packing, request, store, spec=middle.member.spec, schedule=middle.schedule, tiles=tiles, device=device
+    )
+    return read(path(trial.result(), store)).choice
 
 
 def on_dask(where: str, workers: int | None) -> TaskRunner[Any]:
@@ -65,15 +82,20 @@ def on_dask(where: str, workers: int | None) -> TaskRunner[Any]:
 
 @flow(name="train-members", flow_run_name="train members of {settings.id}")
 def _train_members(
-    settings: Experiment, tiles: Reference, store: Path, names: list[str], until: int | None
+    settings: Experiment,
+    tiles: Reference,
+    store: Path,
+    names: list[str],
+    until: int | None,
+    device: str,
+    at_once: int,
 ) -> dict[str, Reference]:
-    device = choose_device(settings.device)
     wanted = entries(settings, tiles, store, names, until, device)
     tally = Tally(wanted, store)
     futures = {
         submit(
             train_member, entry.request, store, name=entry.name, spec=entry.member.spec, schedule=entry.schedule,
-            tiles=tiles, device=device, per_gpu=settings.per_gpu, until=until,
+            tiles=tiles, device=device, per_gpu=at_once, until=until,
         ): entry
         for entry in wanted
     }  # fmt: skip

@@ -72,21 +72,16 @@ def train_shards(
     return {entry.name: entry.reference for entry in wanted if entry not in arrivals.missing}
 
 
-def check_shards(settings: Experiment) -> None:
-    """InputError where something is missing that shards need, or is left to each machine on which all must agree."""
+def check_shards() -> None:
+    """InputError where the server or the deployment is missing that shards need."""
     check_server("a grid in shards")
-    if settings.device == "auto" or settings.precision == "auto":
-        raise InputError(
-            f"experiment {settings.id}: device {settings.device!r}, precision {settings.precision!r}. Shards run on "
-            "any machine: set `device:` to cuda or cpu, and `precision:` to fp32 or bf16"
-        )
     with get_client(sync_client=True) as client:
         try:
             client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound as error:
             raise InputError(
                 f"no deployment {DEPLOYMENT} is known. Run `prefect deploy --all --prefect-file "
-                "deployments/prefect.yaml` first"
+                "deployments/gpu.yaml` first"
             ) from error
 
 

@@ -101,7 +101,7 @@ class Experiment(Strict):
 
     `epochs`, `min_epochs`, `patience` and `plateau` count epochs of `samples` crops; `crop` is in pixels;
     `background` is the share of crops without a landslide; `separation_km` is the least distance between cases of
-    different roles; `per_gpu` is how many members train on one GPU at a time.
+    different roles; `per_gpu` is how many members train on one GPU at a time, `auto` as many as a trial finds worth it.
 
     What follows changes the protocol; `mode: fast` is a set of it. `precision` is the arithmetic, `auto` being bfloat16
     where a probe shows that the processor gains by it; `rate` the course of the learning rate; `least_rate` ends a
@@ -140,7 +140,7 @@ class Experiment(Strict):
     validate_every: Annotated[int, Field(ge=1)] = 1
     collapsed_after: Annotated[int, Field(ge=0)] = 0
     halve_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    per_gpu: Annotated[int, Field(ge=1)] = 1
+    per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     ensemble_size: Annotated[int, Field(ge=1)] = 20
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5

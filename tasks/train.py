@@ -9,7 +9,7 @@ from prefect import get_run_logger
 from landslide.errors import CrashError
 from landslide.models import MemberSpec
 from landslide.store import Artifact, Request, Store
-from landslide.training import process
+from landslide.training import packing, process
 from landslide.training.probe import Probe, measure
 from landslide.training.records import Schedule
 from landslide.training.slots import lease
@@ -74,5 +74,18 @@ def probe_precision(request: Request, store: Path, probe: Probe) -> dict[str, st
     def build(folder: Path) -> None:
         with lease(probe.device) as place:
             measure(probe.model_copy(update={"device": place}), folder)
+
+    return obtain(request, store, build)
+
+
+@stage(name="packing", task_run_name="try how many members fit")
+def probe_packing(
+    request: Request, store: Path, spec: MemberSpec, schedule: Schedule, tiles: dict[str, str], device: str
+) -> dict[str, str]:
+    """How many members a GPU carries at a time, tried where they would train."""
+
+    def build(folder: Path) -> None:
+        with lease(device) as place:
+            packing.measure(spec, schedule, path(tiles, store), place, folder)
 
     return obtain(request, store, build)

@@ -26,11 +26,13 @@ from landslide.simulate.site import site_of
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deployments"
 SETTINGS: dict[str, Any] = yaml.safe_load((FOLDER / "prefect.yaml").read_text())
+SHARDS: dict[str, Any] = yaml.safe_load((FOLDER / "gpu.yaml").read_text())
+DEPLOYMENTS: list[dict[str, Any]] = SETTINGS["deployments"] + SHARDS["deployments"]
 EXAMPLE: dict[str, Any] = json.loads((FOLDER / "example-event.json").read_text())
 SECRET = re.compile(r"secret|token|password|passwd|credential|api_?key|auth", re.IGNORECASE)
 
 deployments = pytest.mark.parametrize(
-    "deployment", SETTINGS["deployments"], ids=lambda it: f"{Path(it['entrypoint']).stem}-{it['name']}"
+    "deployment", DEPLOYMENTS, ids=lambda it: f"{Path(it['entrypoint']).stem}-{it['name']}"
 )
 
 
@@ -61,8 +63,7 @@ def test_the_entrypoint_is_a_flow_with_a_valid_schema(
     assert isinstance(flow, Flow)
     is_valid_schema(parameter_schema(flow).model_dump())
     assert deployment["enforce_parameter_schema"] is True
-    shard = deployment["entrypoint"].endswith(":train_shard")
-    assert deployment["work_pool"]["name"] == ("gpu" if shard else "landslide")
+    assert deployment["work_pool"]["name"] == ("gpu" if deployment in SHARDS["deployments"] else "landslide")
 
 
 @deployments
@@ -82,19 +83,20 @@ def test_no_parameter_looks_like_a_secret(deployment: dict[str, Any], monkeypatc
 
 
 def test_threads_do_not_spin_and_schedules_sleep() -> None:
-    for deployment in SETTINGS["deployments"]:
+    for deployment in DEPLOYMENTS:
         assert deployment["work_pool"]["job_variables"]["env"]["OMP_WAIT_POLICY"] == "passive"
-    schedules = [schedule for deployment in SETTINGS["deployments"] for schedule in deployment.get("schedules", [])]
+    schedules = [schedule for deployment in DEPLOYMENTS for schedule in deployment.get("schedules", [])]
     assert [schedule["active"] for schedule in schedules] == [False]
 
 
 def test_names_are_unique() -> None:
-    names = [(deployment["entrypoint"], deployment["name"]) for deployment in SETTINGS["deployments"]]
+    names = [(deployment["entrypoint"], deployment["name"]) for deployment in DEPLOYMENTS]
     assert len(set(names)) == len(names)
 
 
 def test_three_missing_heartbeats_make_a_crash() -> None:
-    beat = int(SETTINGS["definitions"]["pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+    environments = [deployment["work_pool"]["job_variables"]["env"] for deployment in DEPLOYMENTS]
+    (beat,) = {int(environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) for environment in environments}
     (automation,) = yaml.safe_load((FOLDER / "automations.yaml").read_text())["automations"]
     assert automation["trigger"]["within"] == 3 * beat
 

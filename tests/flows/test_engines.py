@@ -77,7 +77,7 @@ def test_shards_are_trained_by_a_worker_and_come_back_through_a_bucket(
 def test_a_dask_cluster_trains_the_same_members(tmp_path: Path) -> None:
     import distributed
 
-    path = toy_experiment(tmp_path)
+    path = toy_experiment(tmp_path, device="cpu", per_gpu=1)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         train_ensemble(path, tmp_path / "cluster", dask=cluster.scheduler_address)
     train_ensemble(path, tmp_path / "here")
@@ -98,10 +98,15 @@ def test_a_deal_gives_every_hand_long_and_short_ones() -> None:
 @pytest.mark.parametrize(
     ("changes", "engine", "words"),
     [
-        ({}, {"shards": 2}, "device 'auto', precision 'fp32'.*set `device:`"),
-        ({"device": "cpu", "precision": "auto"}, {"shards": 2}, "precision 'auto'"),
-        ({}, {"dask": "distributed.NoCluster"}, "Dask cluster 'distributed.NoCluster'.*dask_jobqueue.SLURMCluster"),
-        ({}, {"dask": "dask_jobqeue.SLURMCluster"}, "No module named 'dask_jobqeue'"),
+        ({}, {"shards": 2}, "`device: auto` is for one machine"),
+        ({"device": "cpu", "precision": "auto"}, {"shards": 2}, "`precision: auto` is for one machine"),
+        ({"device": "cpu", "per_gpu": "auto"}, {"dask": "tcp://127.0.0.1:1"}, "`per_gpu: auto` is for one machine"),
+        (
+            {"device": "cpu"},
+            {"dask": "distributed.NoCluster"},
+            "Dask cluster 'distributed.NoCluster'.*dask_jobqueue.SLURMCluster",
+        ),
+        ({"device": "cpu"}, {"dask": "dask_jobqeue.SLURMCluster"}, "No module named 'dask_jobqeue'"),
     ],
 )
 def test_what_cannot_be_run_afar_is_said(

@@ -12,19 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 
+from flows.entries import named
 from flows.evaluate_ensemble import evaluate_ensemble
 from flows.train_ensemble import train_ensemble
+from flows.train_members import per_gpu
 from landslide.cases import load_case
 from landslide.ensemble import Candidate, Ensemble
 from landslide.errors import BandError, TrainingError
+from landslide.experiment import load_experiment
+from landslide.models import MemberSpec
 from landslide.progress import reporting
 from landslide.store import MANIFEST, verify
 from landslide.training.checkpoint import FILE as CHECKPOINT
+from landslide.training.packing import FILE as PACKING
+from landslide.training.packing import Packing
 from landslide.training.probe import FILE as PROBE
 from landslide.training.probe import Found, Probe
 from landslide.training.process import Job, Trainers
-from landslide.training.records import Member, candidate
+from landslide.training.records import Member, Schedule, candidate
 from tests.archives import toy_experiment
 from tests.reports import Heard
 
@@ -171,6 +178,30 @@ def test_the_arithmetic_is_probed_once_an_architecture(tmp_path: Path, monkeypat
         one["parameters"]["spec"]["architecture"]: one["parameters"]["schedule"]["precision"] for one in manifests
     }
     assert chosen == {"Linknet": "bf16", "PSPNet": "fp32"}
+
+
+def test_how_many_a_gpu_carries_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated: a GPU by name, and what a trial on it finds."""
+    tried: list[str] = []
+
+    def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, folder: Path) -> None:
+        tried.append(f"{spec.architecture} on {device}")
+        (folder / PACKING).write_text(Packing(samples_per_second={1: 10.0, 2: 19.0, 4: 20.0}).model_dump_json())
+
+    monkeypatch.setattr("landslide.training.packing.measure", measure)
+    monkeypatch.setattr("flows.train_members.get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("landslide.training.slots._identity", lambda device: "gpu")
+    path = toy_experiment(tmp_path, per_gpu="auto", architectures=["Linknet", "Unet", "DeepLabV3"], losses=["dice"])
+    settings, _ = load_experiment(path)
+    names, tiles, store = list(named(settings)), {"stage": "tile", "key": "0" * 24}, tmp_path / "store"
+
+    @flow
+    def ask(device: str) -> int:
+        return per_gpu(settings, tiles, store, names, device)
+
+    assert [ask("cuda"), ask("cuda"), ask("cpu")] == [2, 2, 1]
+    assert tried == ["Unet on cuda:0"]
 
 
 def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:

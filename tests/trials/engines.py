@@ -108,7 +108,7 @@ def test_a_disk_without_room_for_one_member_keeps_the_others(tmp_path: Path, cap
 def test_a_grid_on_dask_outlives_a_kill(tmp_path: Path) -> None:
     import distributed
 
-    path, store = toy_experiment(tmp_path, losses=LOSSES, epochs=30, samples=32), tmp_path / "store"
+    path, store = toy_experiment(tmp_path, device="cpu", losses=LOSSES, epochs=30, samples=32), tmp_path / "store"
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         victim = next(iter(cluster.workers.values())).pid
         killer = once(
