@@ -40,7 +40,7 @@ def train_members(
     at_once = per_gpu(settings, tiles, store, names, device)
     if runner is None:
         runner = ThreadPoolTaskRunner(max_workers=len(places(device, at_once)))
-    flow_of_members = _train_members.with_options(task_runner=runner)
+    flow_of_members = _train_members.with_options(task_runner=runner)  # type: ignore[arg-type]
     finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until, device, at_once)
     return finished
 

@@ -39,14 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-FAST: dict[str, Any] = {
-    "precision": "auto",
-    "rate": "one-cycle",
-    "average": 0.99,
-    "validate_every": 2,
-    "batch": 16,
-}
-CYCLE = 100  # epochs of a fast member, at most
+FAST: dict[str, Any] = {"precision": "auto", "validate_every": 2, "least_rate": 1e-3}  # see docs/training.md
 
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
 
@@ -151,9 +144,8 @@ class Experiment(Strict):
     def _apply_preset(cls, data: object) -> object:
         if not isinstance(data, Mapping):
             return data
-        preset = PRESETS.get(str(data.get("preset", "paper")), {})
-        fast = FAST | {"epochs": min(CYCLE, preset.get("epochs", CYCLE))} if data.get("mode") == "fast" else {}
-        return {**preset, **fast, **data}
+        mode = FAST if data.get("mode") == "fast" else {}
+        return {**PRESETS.get(str(data.get("preset", "paper")), {}), **mode, **data}
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:

@@ -44,6 +44,12 @@ def test_a_preset_gives_defaults_that_the_file_overrides(tmp_path: Path) -> None
     assert experiment.epochs == 3
 
 
+def test_the_fast_mode_departs_from_the_protocol_where_the_file_does_not(tmp_path: Path) -> None:
+    experiment, _ = load_experiment(world(tmp_path, mode="fast", validate_every=3))
+    assert (experiment.precision, experiment.validate_every, experiment.least_rate) == ("auto", 3, 1e-3)
+    assert (experiment.epochs, experiment.samples, experiment.batch, experiment.rate) == (1000, 1000, 4, "plateau")
+
+
 def test_the_split_may_be_said_in_the_experiment(tmp_path: Path) -> None:
     split = {"train": ["c"], "validation": ["a"]}
     _, roles = load_experiment(world(tmp_path, split=split))
@@ -55,6 +61,9 @@ def test_the_split_may_be_said_in_the_experiment(tmp_path: Path) -> None:
     [
         ({"architectures": ["Unet", "Inception"]}, "unknown architecture 'Inception'"),
         ({"losses": ["hinge"]}, "unknown loss 'hinge'"),
+        ({"halve_at": [20, 10]}, r"halve_at \[20, 10\] must rise and stay below the 1000 epochs"),
+        ({"halve_at": [10], "preset": "quick"}, r"halve_at \[10\] must rise and stay below the 10 epochs"),
+        ({"halve_at": [10, 15], "validate_every": 2}, r"halve_at \[15\] is no multiple of validate_every 2"),
         ({"band_sets": ["s3"]}, r"unknown band set\(s\) \['s3'\]"),
         ({"band_sets": {"mine": ["slope", "colour"]}}, "unknown band"),
         ({"band_sets": {"mine": ["slope", "northness"]}}, "one component of a direction without the other"),

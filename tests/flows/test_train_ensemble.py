@@ -73,8 +73,10 @@ def test_a_second_run_builds_nothing(trained: Path) -> None:
     assert rebuilt(before, trained / "store") == []
 
 
-@pytest.mark.parametrize("stage", ["prepare", "tile", "train", "assemble", "evaluate"])
-@pytest.mark.parametrize("damage", ["flip", "remove"])
+@pytest.mark.parametrize(
+    ("stage", "damage"),
+    [("prepare", "flip"), ("tile", "remove"), ("train", "flip"), ("assemble", "remove"), ("evaluate", "flip")],
+)
 def test_damage_rebuilds_that_stage_and_nothing_else(trained: Path, stage: str, damage: str) -> None:
     store = trained / "store"
     before = built(store)
