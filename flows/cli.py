@@ -92,7 +92,7 @@ def train(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many workers such a class is asked for.")] = None,
     shards: Annotated[
-        int | None, typer.Option(min=1, help="Train in so many runs of the deployment train-shard.")
+        int | None, typer.Option(min=1, max=200, help="Train in so many runs of the deployment train-shard.")
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,

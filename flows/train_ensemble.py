@@ -17,6 +17,7 @@ from flows.evaluate_ensemble import score
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
 from flows.train_grid import Engine, check_engine, train_grid
+from flows.train_shards import MOST
 from landslide.cases import Case
 from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
 from landslide.evaluation.results import METRICS
@@ -36,7 +37,7 @@ def train_ensemble(
     store: Path,
     dask: str | None = None,
     workers: Annotated[int, Field(ge=1)] | None = None,
-    shards: Annotated[int, Field(ge=1)] | None = None,
+    shards: Annotated[int, Field(ge=1, le=MOST)] | None = None,
 ) -> dict[str, Path]:
     """Train an experiment's grid; the folder of results of each band set.
 

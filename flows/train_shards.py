@@ -12,7 +12,7 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
@@ -29,7 +29,9 @@ from tasks.stage import path, storage
 
 DEPLOYMENT = "train-shard/new"
 ATTEMPTS = 3  # at members whose run crashed under them
+MOST = 200  # runs that a server tells of at once
 POLL = 5.0  # seconds between two looks at the runs
+NOBODY = "waiting for a worker: prefect worker start --pool gpu"
 
 
 @flow(name="train-shard", flow_run_name="train {names[0]} and others")
@@ -58,15 +60,18 @@ def train_shards(
         also_reporting(in_ui(f"grid-{settings.id}")),
         meter("Members", len(wanted)) as update,
     ):
+        arrivals.look()
         for _ in range(ATTEMPTS):
             runs = [_start(settings, tiles, hand, until) for hand in deal(arrivals.missing, shards)]
-            states = None
-            while states is None:
-                states = _final(client, runs)
+            states = _states(client, runs)
+            while not all(state.is_final() for state in states):
+                idle = all(state.is_scheduled() for state in states)
+                update(len(wanted) - len(arrivals.missing), NOBODY if idle else str(arrivals.tally))
+                time.sleep(POLL)
+                states = _states(client, runs)
                 arrivals.look()
-                update(len(wanted) - len(arrivals.missing), str(arrivals.tally))
-                time.sleep(0 if states else POLL)
-            if StateType.CRASHED not in states:
+            update(len(wanted) - len(arrivals.missing), str(arrivals.tally))
+            if not any(state.is_crashed() for state in states):
                 break
     tell_failed([(entry, f"{entry.name} did not arrive") for entry in arrivals.missing], wanted)
     return {entry.name: entry.reference for entry in wanted if entry not in arrivals.missing}
@@ -101,12 +106,12 @@ def _start(settings: Experiment, tiles: Reference, hand: list[Entry], until: int
     return run.id
 
 
-def _final(client: SyncPrefectClient, runs: list[UUID]) -> set[StateType] | None:
-    """The states in which the runs ended; None while one is on its way."""
+def _states(client: SyncPrefectClient, runs: list[UUID]) -> list[State]:
+    """Where the runs are; a run that has been deleted is not among them."""
+    if not runs:
+        return []
     found = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=runs)))
-    if all(run.state and run.state.is_final() for run in found):
-        return {run.state.type for run in found if run.state}
-    return None
+    return [run.state for run in found if run.state]
 
 
 class _Arrivals:

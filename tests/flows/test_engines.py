@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.entries import Entry
 from flows.train_ensemble import train_ensemble
-from flows.train_shards import deal, train_shard
+from flows.train_shards import NOBODY, deal, train_shard
 from landslide.errors import InputError
 from landslide.progress import reporting
 from landslide.storage import Storage
@@ -71,6 +71,7 @@ def test_shards_are_trained_by_a_worker_and_come_back_through_a_bucket(
     assert all(verify(manifest.parent) for manifest in head.glob(f"*/[!.]*/{MANIFEST}"))
     assert json.loads((results["pair"] / "metrics.json").read_text())["size"] == 3
     assert not (afar / "prepare").exists(), "tiles are all that a shard takes"
+    assert heard.notes["Members"][0] == NOBODY
     assert heard.notes["Members"][-1].startswith("best F1 ")
 
 
