@@ -14,12 +14,12 @@ from flows.servers import check_server
 from flows.tally import Tally
 from landslide.errors import InputError, TrainingError
 from landslide.experiment import Experiment
-from landslide.progress import also_reporting, meter
+from landslide.progress import meter
 from landslide.training import process
 from landslide.training.devices import choose_device
 from landslide.training.packing import packing_request, read
 from landslide.training.slots import places
-from tasks.progress import in_ui
+from tasks.progress import board
 from tasks.stage import path, submit
 from tasks.train import probe_packing, train_member
 
@@ -91,7 +91,7 @@ def _train_members(
     at_once: int,
 ) -> dict[str, Reference]:
     wanted = entries(settings, tiles, store, names, until, device)
-    tally = Tally(wanted, store)
+    tally = Tally(wanted, store, lambda: process.TRAINERS.busy)
     futures = {
         submit(
             train_member, entry.request, store, name=entry.name, spec=entry.member.spec, schedule=entry.schedule,
@@ -101,13 +101,14 @@ def _train_members(
     }  # fmt: skip
     failed: list[tuple[Entry, str]] = []
     try:
-        with also_reporting(in_ui(f"grid-{settings.id}")), meter("Members", len(futures)) as update:
+        with board(f"grid-{settings.id}") as show, meter("Members", len(futures)) as update:
             for done, future in enumerate(as_completed(list(futures)), 1):
                 entry, finished = futures[future], _completed(future)
                 if not finished:
                     failed.append((entry, _why(future)))
                 tally.add(entry, finished)
                 update(done, str(tally))
+                show(tally.markdown())
     finally:
         process.TRAINERS.close()
     tell_failed(failed, wanted)

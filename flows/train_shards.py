@@ -22,9 +22,9 @@ from flows.tally import Tally
 from flows.train_members import tell_failed, train_members
 from landslide.errors import InputError, TrainingError
 from landslide.experiment import Experiment
-from landslide.progress import also_reporting, meter
+from landslide.progress import meter
 from landslide.store import Artifact, Store
-from tasks.progress import in_ui
+from tasks.progress import board
 from tasks.stage import path, storage
 
 DEPLOYMENT = "train-shard/new"
@@ -57,7 +57,7 @@ def train_shards(
     arrivals = _Arrivals(wanted, store)
     with (
         get_client(sync_client=True) as client,
-        also_reporting(in_ui(f"grid-{settings.id}")),
+        board(f"grid-{settings.id}") as show,
         meter("Members", len(wanted)) as update,
     ):
         arrivals.look()
@@ -70,6 +70,7 @@ def train_shards(
                 time.sleep(POLL)
                 states = _states(client, runs)
                 arrivals.look()
+                show(arrivals.tally.markdown())
             update(len(wanted) - len(arrivals.missing), str(arrivals.tally))
             if not any(state.is_crashed() for state in states):
                 break

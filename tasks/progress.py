@@ -1,10 +1,12 @@
 """How far a piece of work is, in Prefect's UI."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 
 from landslide.progress import Reporter, Update
 
@@ -29,3 +31,26 @@ def in_ui(key: str) -> Reporter:
         yield update
 
     return report
+
+
+@contextmanager
+def board(key: str) -> Iterator[Callable[[str], None]]:
+    """A page of Markdown under a key that is written anew while work goes on, as often as people look."""
+    artifact, written, latest = create_markdown_artifact(markdown="", key=key), 0.0, ""
+
+    def write() -> None:
+        nonlocal written
+        written = monotonic()
+        client.update_artifact(artifact, ArtifactUpdate(data=latest))  # type: ignore[arg-type]
+
+    def show(markdown: str) -> None:
+        nonlocal latest
+        latest = markdown
+        if monotonic() - written > EVERY:
+            write()
+
+    with get_client(sync_client=True) as client:
+        try:
+            yield show
+        finally:
+            write()

@@ -60,10 +60,11 @@ def environment(device: str) -> dict[str, str]:
 class Trainers:
     """Processes that train members, as many as jobs at a time; one that is done waits for another job.
 
-    They end with `close()`, or with the process that started them.
+    They end with `close()`, or with the process that started them. `busy` is how many train.
     """
 
     def __init__(self) -> None:
+        self.busy = 0
         self._idle: list[_Trainer] = []
         self._lock = threading.Lock()
 
@@ -79,6 +80,9 @@ class Trainers:
         except BaseException:
             trainer.end()
             raise
+        finally:
+            with self._lock:
+                self.busy -= 1
         with self._lock:
             self._idle.append(trainer)
         if refusal is not None:
@@ -93,6 +97,7 @@ class Trainers:
 
     def _take(self, device: str) -> _Trainer:
         with self._lock:
+            self.busy += 1
             for trainer in self._idle:
                 if trainer.device == device and trainer.alive:
                     self._idle.remove(trainer)
