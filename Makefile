@@ -27,7 +27,7 @@ lint: install ## style, types and import rules
 	$(BIN)/lint-imports
 
 test: lint ## lint and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 real: install ## trials on real scenes; DATA=folder of them
 	$(BIN)/python -m tests.trials.real --data $(DATA) --out runs/real

@@ -51,7 +51,7 @@ class Tally:
         """The grid as a table: of each band set and architecture how many members have ended, and the best F1."""
         band_sets = list(dict.fromkeys(entry.member.band_set for entry in self._entries))
         architectures = list(dict.fromkeys(entry.member.spec.architecture for entry in self._entries))
-        lines = [f"**{len(self._scores)} of {len(self._entries)} members** {self}", ""]
+        lines = [f"**{len(self._scores)} of {len(self._entries)} members**: {self}", ""]
         lines += [f"| ended, best F1 | {' | '.join(band_sets)} |", "|---" * (len(band_sets) + 1) + "|"]
         for architecture in architectures:
             cells = [self._cell(band_set, architecture) for band_set in band_sets]

@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads stall each other on busy machines
+hypothesis.settings.register_profile("untimed", deadline=None)  # what an example takes says how busy the machine is
+hypothesis.settings.load_profile("untimed")
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -40,6 +40,14 @@ def trainers() -> Iterator[Trainers]:
     trainers.close()
 
 
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Trainers]:
+    """Processes that earlier tests have started."""
+    trainers = Trainers()
+    yield trainers
+    trainers.close()
+
+
 def job(tiles: Path, folder: Path, **spec: object) -> Job:
     folder.mkdir()
     one = SPEC.model_copy(update=spec)
@@ -107,10 +115,10 @@ def test_a_gpu_out_of_memory_is_a_crash_and_the_next_goes_on(
     assert len(Member.model_validate_json((one.folder / FILE).read_text()).epochs) == 12
 
 
-def test_its_epochs_are_told(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+def test_its_epochs_are_told(tiles: Path, tmp_path: Path, warm: Trainers) -> None:
     heard = Heard()
     with reporting(heard):
-        trainers.run(job(tiles, tmp_path / "a"))
+        warm.run(job(tiles, tmp_path / "a"))
     best = max(epoch["validation_f1"] for epoch in json.loads((tmp_path / "a" / FILE).read_text())["epochs"])
     assert heard.totals == {"PSPNet-dice-0.001": 12}
     assert len(heard.notes["PSPNet-dice-0.001"]) == 12
@@ -143,14 +151,14 @@ def test_a_process_that_died_while_it_waited_is_replaced(tiles: Path, tmp_path: 
     assert (tmp_path / "b" / WEIGHTS).exists()
 
 
-def test_a_job_that_cannot_be_done_is_refused_and_no_crash(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+def test_a_job_that_cannot_be_done_is_refused_and_no_crash(tiles: Path, tmp_path: Path, warm: Trainers) -> None:
     with pytest.raises(TrainingError, match=r"member .* has no band \['vh_pre'\]") as refusal:
-        trainers.run(job(tiles, tmp_path / "a", bands=("vh_pre",)))
+        warm.run(job(tiles, tmp_path / "a", bands=("vh_pre",)))
     assert not isinstance(refusal.value, CrashError)
 
 
-def test_what_a_dying_process_says_is_passed_on(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+def test_what_a_dying_process_says_is_passed_on(tiles: Path, tmp_path: Path, warm: Trainers) -> None:
     said: list[str] = []
     with pytest.raises(CrashError, match=r"ended with status 1: .*FileNotFoundError"):
-        trainers.run(job(tiles / "nowhere", tmp_path / "a"), said.append)
+        warm.run(job(tiles / "nowhere", tmp_path / "a"), said.append)
     assert any("FileNotFoundError" in line for line in said)

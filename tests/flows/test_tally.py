@@ -48,7 +48,7 @@ def test_a_tally_tells_what_is_done_and_what_is_left(
     tally.add(entries[2], finished=True)
     assert str(tally) == "2 running, 1 failed, best F1 0.500 s2/Unet-bce-0.001"
     assert tally.markdown().splitlines() == [
-        "**4 of 4 members** 2 running, 1 failed, best F1 0.500 s2/Unet-bce-0.001",
+        "**4 of 4 members**: 2 running, 1 failed, best F1 0.500 s2/Unet-bce-0.001",
         "",
         "| ended, best F1 | s1 | s2 |",
         "|---|---|---|",
