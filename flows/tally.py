@@ -8,15 +8,16 @@ from time import monotonic
 from flows.entries import Entry
 from landslide.store import Store
 from landslide.training.records import candidate
+from tasks.stage import path
 
 
 class Tally:
     """What is known of a grid on its way. `running` tells how many members are in training."""
 
     def __init__(self, entries: Sequence[Entry], store: Path, running: Callable[[], int] = lambda: 0) -> None:
-        self._entries, self._store, self._running = entries, Store(store), running
+        self._entries, self._store, self._running = entries, store, running
         self._started = monotonic()
-        self._there = {entry.name for entry in entries if self._store.path(entry.request).exists()}
+        self._there = {entry.name for entry in entries if Store(store).path(entry.request).exists()}
         self._left = sum(entry.member.cost for entry in entries if entry.name not in self._there)
         self._done = 0.0  # cost of the members trained in this run
         self._scores: dict[str, float | None] = {}  # of the members that have ended; None = failed or diverged
@@ -29,7 +30,7 @@ class Tally:
             self._left -= entry.member.cost
         self._scores[entry.name] = None
         if finished:
-            found = candidate(entry.request.key, self._store.path(entry.request))
+            found = candidate(entry.request.key, path(entry.reference, self._store))
             self._scores[entry.name] = found.validation_f1
         else:
             self._failed.append(entry.name)

@@ -78,6 +78,8 @@ def train_grid(
     finished: dict[str, Reference] = {}
     left: Sequence[str] = list(every)
     for until in (*settings.halve_at, None):
+        if not left:  # all diverged
+            break
         if engine.shards:
             done = train_shards(settings, tiles, store, left, until, engine.shards)
         else:

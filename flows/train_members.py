@@ -31,9 +31,11 @@ def train_members(
     names: Sequence[str],
     until: int | None = None,
     runner: TaskRunner[Any] | None = None,
+    page: str = "grid",
 ) -> dict[str, Reference]:
     """The members that came through, by name; in the places of this machine, or where a task runner takes them.
 
+    How far they are is told on the page `<page>-<experiment>` of Prefect's UI.
     Raises TrainingError if all members of a band set failed.
     """
     device = settings.device if runner else choose_device(settings.device)
@@ -41,7 +43,7 @@ def train_members(
     if runner is None:
         runner = ThreadPoolTaskRunner(max_workers=len(places(device, at_once)))
     flow_of_members = _train_members.with_options(task_runner=runner)  # type: ignore[arg-type]
-    finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until, device, at_once)
+    finished: dict[str, Reference] = flow_of_members(settings, tiles, store, list(names), until, device, at_once, page)
     return finished
 
 
@@ -89,6 +91,7 @@ def _train_members(
     until: int | None,
     device: str,
     at_once: int,
+    page: str,
 ) -> dict[str, Reference]:
     wanted = entries(settings, tiles, store, names, until, device)
     tally = Tally(wanted, store, lambda: process.TRAINERS.busy)
@@ -101,7 +104,7 @@ def _train_members(
     }  # fmt: skip
     failed: list[tuple[Entry, str]] = []
     try:
-        with board(f"grid-{settings.id}") as show, meter("Members", len(futures)) as update:
+        with board(f"{page}-{settings.id}") as show, meter("Members", len(futures)) as update:
             for done, future in enumerate(as_completed(list(futures)), 1):
                 entry, finished = futures[future], _completed(future)
                 if not finished:

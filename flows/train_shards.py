@@ -25,7 +25,7 @@ from landslide.experiment import Experiment
 from landslide.progress import meter
 from landslide.store import Artifact, Store
 from tasks.progress import board
-from tasks.stage import path, storage
+from tasks.stage import storage
 
 DEPLOYMENT = "train-shard/new"
 ATTEMPTS = 3  # at members whose run crashed under them
@@ -39,7 +39,7 @@ def train_shard(
     settings: Experiment, tiles: Reference, names: list[str], store: Path, until: int | None = None
 ) -> None:
     """Train some of an experiment's members, wherever a worker takes this up. Raises TrainingError if any failed."""
-    finished = train_members(settings, tiles, store, names, until)
+    finished = train_members(settings, tiles, store, names, until, page="shard")
     if failed := [name for name in names if name not in finished]:
         raise TrainingError(f"{len(failed)} of {len(names)} members failed: {', '.join(failed)}. See the run's log")
 
@@ -127,6 +127,5 @@ class _Arrivals:
         there = shared.keys("train") if shared else set()
         for entry in list(self.missing):
             if entry.request.key in there or Store(self._store).path(entry.request).exists():
-                path(entry.reference, self._store)
                 self.tally.add(entry, finished=True)
                 self.missing = [one for one in self.missing if one is not entry]
