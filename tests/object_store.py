@@ -1,5 +1,6 @@
 """An S3 on loopback."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,11 +10,12 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "loopback", "AWS_SECRET_ACCESS_KEY": "loopba
 
 
 @contextmanager
-def s3(monkeypatch: pytest.MonkeyPatch, bucket: str = "shared") -> Iterator[str]:
-    """A bucket's URL; the environment leads s3fs, here and in child processes, to a server of moto's."""
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a bucket of its own; the environment leads s3fs, here and in child processes, to a server of moto's."""
     import s3fs
     from moto.server import ThreadedMotoServer
 
+    bucket = uuid.uuid4().hex  # all servers of a process share what they hold
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -146,7 +146,8 @@ def test_a_process_that_died_while_it_waited_is_replaced(tiles: Path, tmp_path: 
     trainers.run(job(tiles, tmp_path / "a"))
     (process,) = children() - before
     os.kill(process, signal.SIGKILL)
-    time.sleep(0.1)
+    while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
     trainers.run(job(tiles, tmp_path / "b"))
     assert (tmp_path / "b" / WEIGHTS).exists()
 

@@ -88,7 +88,8 @@ def _run(path: Path, store: Path) -> tuple[float, float]:
 
 def _seconds(settings: Experiment, store: Path) -> float:
     """What the members of an experiment took to train, each as far as it got."""
-    schedule = Schedule.model_validate(settings.model_dump(include=set(Schedule.model_fields))).model_dump(mode="json")
+    stated = settings.model_dump(include=set(Schedule.model_fields)) | {"precision": "fp32"}
+    schedule = Schedule.model_validate(stated).model_dump(mode="json")
     longest: dict[str, float] = {}
     for folder in store.glob("train/[!.]*"):
         member = Member.model_validate_json((folder / FILE).read_text())
