@@ -11,7 +11,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "loopback", "AWS_SECRET_ACCESS_KEY": "loopba
 
 @contextmanager
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a bucket of its own; the environment leads s3fs, here and in child processes, to a server of moto's."""
+    """The URL of a bucket of its own; the environment leads s3fs, here and in children, to a server of moto's."""
     import s3fs
     from moto.server import ThreadedMotoServer
 
