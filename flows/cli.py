@@ -216,6 +216,7 @@ def _show_scores(results: dict[str, Path], as_json: bool) -> None:
             "ensemble": name,
             "members": scores["size"] if scores else None,
             **{score: pooled.get(score) for score in ("f1", "precision", "recall", "iou", "mcc")},
+            **(_believable(scores) if scores else {}),
             "median member F1": scores["median_member_f1"] if scores else None,
             "best dNDVI threshold F1": (scores["baseline_dndvi"] or {}).get("f1") if scores else None,
             "folder": folder,
@@ -225,6 +226,19 @@ def _show_scores(results: dict[str, Path], as_json: bool) -> None:
         return
     for row in rows:
         show(row, False, "Scores on the test cases" if row["f1"] is not None else "Trained; no test case to score")
+
+
+def _believable(scores: dict[str, Any]) -> dict[str, str | None]:
+    """How sure the F1 is, and what was found, landslide by landslide."""
+    low, high = scores["intervals"]["f1"]["landslides"] or (None, None)
+    found = next(one for one in scores["objects"] if one["share"] == 0.5)
+    half = found["half_detected_m2"]
+    return {
+        "F1, 95 % over landslides": None if low is None else f"{low:.3f} to {high:.3f}",
+        "landslides found, half mapped": f"{found['found']} of {found['landslides']}",
+        "false alarms among mapped": f"{found['false_alarms']} of {found['patches']}",
+        "found half of the time": None if half is None else f"those of {half:,.0f} m²",
+    }
 
 
 def _show_map(out: Path, as_json: bool) -> None:

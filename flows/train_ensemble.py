@@ -1,7 +1,7 @@
 """An experiment: its cases to tiles, the grid of members of each band set, ensembles and their scores.
 
 What a person takes away lies in `<store>/results/<experiment>/<band set>/`: `metrics.json`, `curve.csv`, `curve.png`,
-`performance.png` and the folder `ensemble`.
+`performance.png`, `sizes.png` and the folder `ensemble`.
 """
 
 import json

@@ -28,7 +28,7 @@ def evaluate_members(
     def build(folder: Path) -> None:
         ranked = [Ranked.from_weights(*member, device) for member in members]
         stacks = [Stack.open(path(case, store)) for case in cases]
-        evaluation = evaluate(ranked, stacks, members[0][0].bands, normalisation, threshold)
-        write_results(evaluation, ranked, size, title, folder)
+        evaluation = evaluate(ranked, stacks, members[0][0].bands, normalisation, threshold, size)
+        write_results(evaluation, ranked, title, folder)
 
     return obtain(request, store, build)

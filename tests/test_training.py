@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from landslide.ensemble import Ensemble, EnsembleInfo, assemble, load_member, rank, voters
 from landslide.errors import BandError, InputError, TrainingError
@@ -261,7 +262,7 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
     tiles, stack = world
     normalisation = tiles.normalisation(BANDS)
     ranked = [Ranked.from_weights(spec(loss=str(i)), 0.5, member / WEIGHTS, "cpu") for i, member in enumerate(members)]
-    evaluation = evaluate(ranked, [stack], BANDS, normalisation, 0.5)
+    evaluation = evaluate(ranked, [stack], BANDS, normalisation, 0.5, 20)
     with stack.reader("scene") as reader:
         values = reader.read(BANDS)
     label = stack.label("scene")
@@ -277,13 +278,25 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
     assert evaluation.observed["c"] == pytest.approx((label != 255).mean())
     assert evaluation.baseline is not None
     assert evaluation.baseline[1].pooled.f1 == pytest.approx(best_threshold(values[1], label), abs=2e-3)
-    write_results(evaluation, ranked, 20, "toy", tmp_path)
+    write_results(evaluation, ranked, "toy", tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["size"] == 2
     assert metrics["pooled"]["tp"] == pooled.tp
     lines = (tmp_path / "curve.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2 * 2  # header; ensemble and member; two sizes; pooled and one case
-    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curve.png", "performance.png"))
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curve.png", "performance.png", "sizes.png"))
+    low, high = metrics["intervals"]["f1"]["landslides"]
+    assert low <= metrics["pooled"]["f1"] <= high
+    assert metrics["intervals"]["f1"]["events"] is None, "one event tells nothing of others"
+    assert [one["share"] for one in metrics["objects"]] == [0.2, 0.5]
+    assert metrics["objects"][0]["landslides"] == number_of_patches(label == 1)
+    assert 0 < metrics["average_precision"] <= 1
+    assert sum(part["tp"] for part in metrics["slices"]["slope"].values()) == pooled.tp, "slices part the scene"
+    assert list(metrics["slices"]["looks of s2_post"]) == ["3–4 looks"]
+
+
+def number_of_patches(truth: np.ndarray) -> int:
+    return int(ndimage.label(truth, np.ones((3, 3)))[1])
 
 
 def best_threshold(dndvi: np.ndarray, label: np.ndarray) -> float:

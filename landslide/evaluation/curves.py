@@ -20,12 +20,15 @@ from pydantic import BaseModel
 from landslide.ensemble import Normalisation, load_member, observed
 from landslide.errors import InputError
 from landslide.evaluation.counts import Counts, total
+from landslide.evaluation.delivered import Delivered
+from landslide.evaluation.slices import Slices, by_looks, by_slope
 from landslide.grid import Roi, blocks
 from landslide.mapping.windows import probability_rows
 from landslide.models import MemberSpec
 from landslide.progress import track
 from landslide.raster import Reader
-from landslide.stack import IGNORE, Stack
+from landslide.sources import SEEN
+from landslide.stack import IGNORE, UNKNOWN, Stack
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,12 +69,16 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`curve[k - 1]` is the mean of the best k members, `members` each alone; `observed` the share that counted."""
+    """`curve[k - 1]` is the mean of the best k members, `members` each alone; `observed` the share that counted;
+    `delivered` tells more of the ensemble of `size`.
+    """
 
     curve: list[Scored]
     members: list[Scored]
     observed: dict[str, float]
     baseline: tuple[float, Scored] | None
+    size: int
+    delivered: Delivered
 
     def median_member_f1(self) -> float:
         """Median over members of the pooled F1 (an undefined F1 counts as 0)."""
@@ -81,13 +88,14 @@ class Evaluation:
 @dataclass(frozen=True)
 class Scene:
     """One raster of a test case: `read(roi)` gives z-scores (band, y, x); truth and what counts are (y, x) in memory,
-    and so is dNDVI where the stack has it."""
+    and so is dNDVI where the stack has it. `slices()` reads what parts the scene, by what it parts it by."""
 
     case: str
     read: Callable[[Roi], NDArray[np.float32]]
     truth: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     dndvi: NDArray[np.float32] | None
+    slices: Callable[[], dict[str, Slices]] = dict
 
 
 def scenes(
@@ -105,11 +113,22 @@ def scenes(
             for roi in blocks(reader.shape, BLOCK):
                 valid[roi] = observed(reader.read(bands, roi)) & (label[roi] != IGNORE)
             dndvi = reader.read([DNDVI])[0] if DNDVI in reader.bands else None
-            yield Scene(stack.info.case.id, _scores(reader, bands, normalisation), label == 1, valid, dndvi)
+            read, slices = _scores(reader, bands, normalisation), _slices(stack, part.name, reader)
+            yield Scene(stack.info.case.id, read, label == 1, valid, dndvi, slices)
 
 
 def _scores(reader: Reader, bands: Sequence[str], normalisation: Normalisation) -> Callable[[Roi], NDArray[np.float32]]:
     return lambda roi: normalisation.apply(reader.read(bands, roi))
+
+
+def _slices(stack: Stack, part: str, reader: Reader) -> Callable[[], dict[str, Slices]]:
+    def read() -> dict[str, Slices]:
+        with stack.seen(part) as seen:
+            found = {f"looks of {name}": by_looks(seen.read([name])[0], UNKNOWN) for name in SEEN}
+        slope = {"slope": by_slope(reader.read(["slope"])[0])} if "slope" in reader.bands else {}
+        return slope | found
+
+    return read
 
 
 def evaluate(
@@ -118,13 +137,18 @@ def evaluate(
     bands: Sequence[str],
     normalisation: Normalisation,
     threshold: float,
+    size: int,
 ) -> Evaluation:
-    """Score every ensemble size, every member and the dNDVI threshold on labelled cases."""
+    """Score every ensemble size, every member and the dNDVI threshold on labelled cases.
+
+    `size` is how many members the delivered ensemble has, or all where there are fewer.
+    """
     with ExitStack() as open_files:
-        return _evaluate(members, list(scenes(stacks, bands, normalisation, open_files)), threshold)
+        loaded = list(scenes(stacks, bands, normalisation, open_files))
+        return _evaluate(members, loaded, threshold, min(size, len(members)))
 
 
-def _evaluate(members: Sequence[Ranked], loaded: Sequence[Scene], threshold: float) -> Evaluation:
+def _evaluate(members: Sequence[Ranked], loaded: Sequence[Scene], threshold: float, size: int) -> Evaluation:
     sums = [np.zeros(scene.truth.shape, "float64") for scene in loaded]
     curve, alone = [], []
     for k, member in enumerate(track(members, "Evaluating members"), 1):
@@ -137,7 +161,9 @@ def _evaluate(members: Sequence[Ranked], loaded: Sequence[Scene], threshold: flo
             ensemble.append(Counts.of(running / k > threshold, scene.truth, scene.valid))
         alone.append(_per_case(loaded, single))
         curve.append(_per_case(loaded, ensemble))
-    return Evaluation(curve, alone, _observed(loaded), best_dndvi_threshold(loaded))
+        if k == size:
+            delivered = Delivered.of(loaded, [running / k for running in sums], threshold)
+    return Evaluation(curve, alone, _observed(loaded), best_dndvi_threshold(loaded), size, delivered)
 
 
 def _probability(network: nn.Module, scene: Scene) -> NDArray[np.float32]:

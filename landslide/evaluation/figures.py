@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from landslide.evaluation.objects import SHARES, Objects, object_scores
+
 if TYPE_CHECKING:
     from landslide.evaluation.counts import Counts
     from landslide.evaluation.curves import Evaluation
 
+WHISKERS = "95 % interval over landslides"
 INK, ACCENT, SOFT, WARM = "#1b2a33", "#0b6e8a", "#9fb4bd", "#c8553d"
 
 
-def draw_curve(evaluation: Evaluation, size: int, title: str, path: Path) -> None:
+def draw_curve(evaluation: Evaluation, title: str, path: Path) -> None:
     """F1 of the best k members over k, pooled and per case, beside each member alone and the dNDVI threshold."""
     figure, axes = _canvas(7.2, 4.4)
     sizes = np.arange(1, len(evaluation.curve) + 1)
@@ -30,19 +33,21 @@ def draw_curve(evaluation: Evaluation, size: int, title: str, path: Path) -> Non
         threshold, row = evaluation.baseline
         label = f"best dNDVI threshold ({threshold:+.2f}, in hindsight)"
         axes.axhline(_f1(row.pooled), color=WARM, lw=1.2, ls="--", label=label)
-    chosen = min(size, len(sizes))
-    axes.scatter([chosen], [_f1(evaluation.curve[chosen - 1].pooled)], s=64, color=ACCENT, ec="white", zorder=3)
+    chosen = evaluation.size
+    f1 = _f1(evaluation.curve[chosen - 1].pooled)
+    axes.scatter([chosen], [f1], s=64, color=ACCENT, ec="white", zorder=3)
+    axes.errorbar([chosen], [f1], _whiskers(evaluation, f1), color=ACCENT, capsize=3, lw=1.2, label=WHISKERS)
     axes.set(xlabel="members, ranked on validation (k)", ylabel="F1 on the test cases", title=title, ylim=(0, 1))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     _save(figure, path)
 
 
-def draw_performance(evaluation: Evaluation, size: int, title: str, path: Path) -> None:
+def draw_performance(evaluation: Evaluation, title: str, path: Path) -> None:
     """Performance diagram (Roebber 2009): detection over success ratio, with lines of equal F1 and equal bias."""
     figure, axes = _canvas(5.4, 5.2)
     _diagram_lines(axes)
-    chosen = evaluation.curve[min(size, len(evaluation.curve)) - 1]
+    chosen = evaluation.curve[evaluation.size - 1]
     _points(axes, [row.pooled for row in evaluation.members], SOFT, 20, "members")
     _points(axes, list(chosen.cases.values()), "#5aa9bf", 28, "ensemble, each test case")
     _points(axes, [chosen.pooled], ACCENT, 90, "ensemble, pooled")
@@ -52,6 +57,34 @@ def draw_performance(evaluation: Evaluation, size: int, title: str, path: Path) 
     axes.set(xlabel="success ratio (precision)", ylabel="probability of detection (recall)")
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, loc="lower left")
     _save(figure, path)
+
+
+def draw_sizes(evaluation: Evaluation, title: str, path: Path) -> None:
+    """Landslides found by size class: at least a fifth and at least half of each mapped, and how many there are."""
+    objects = Objects.pooled(evaluation.delivered.objects.values())
+    figure, axes = _canvas(7.2, 4.0)
+    for offset, share, color in zip((-0.2, 0.2), SHARES, (SOFT, ACCENT), strict=True):
+        scores = object_scores(objects, share)
+        rates = [size.detection_rate or 0.0 for size in scores.sizes]
+        axes.bar(np.arange(len(rates)) + offset, rates, 0.38, color=color, label=f"at least {100 * share:.0f} % mapped")
+    names = [f"{_area(size.low_m2, size.high_m2)}\nn = {size.landslides}" for size in scores.sizes]
+    axes.set_xticks(np.arange(len(names)), names)
+    axes.set(xlabel="area of the landslide", ylabel="share of landslides found", title=title, ylim=(0, 1))
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    _save(figure, path)
+
+
+def _area(low: float, high: float | None) -> str:
+    """A size class as people say it, in hectares."""
+    if high is None:
+        return f"≥ {low / 1e4:g} ha"
+    return f"< {high / 1e4:g} ha" if low == 0 else f"{low / 1e4:g}–{high / 1e4:g} ha"
+
+
+def _whiskers(evaluation: Evaluation, f1: float) -> list[list[float]]:
+    """Below and above the delivered ensemble's F1, over landslides."""
+    bounds = evaluation.delivered.document()["intervals"]["f1"]["landslides"]
+    return [[np.nan], [np.nan]] if bounds is None else [[max(f1 - bounds[0], 0)], [max(bounds[1] - f1, 0)]]
 
 
 def _diagram_lines(axes: Any) -> None:

@@ -1,4 +1,4 @@
-"""The evaluate stage: scores of ranked members on labelled cases, as `metrics.json`, `curve.csv` and two figures."""
+"""The evaluate stage: scores of ranked members on labelled cases, as `metrics.json`, `curve.csv` and three figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landslide.evaluation.figures import draw_curve, draw_performance
+from landslide.evaluation.figures import draw_curve, draw_performance, draw_sizes
 from landslide.store import Request
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from landslide.evaluation.curves import Evaluation, Ranked, Scored
 
-VERSION = 1
+VERSION = 2
 METRICS, CURVE = "metrics.json", "curve.csv"
 
 
@@ -30,9 +30,9 @@ def evaluate_request(
     return Request(stage="evaluate", version=VERSION, parameters=parameters, inputs=inputs)
 
 
-def write_results(evaluation: Evaluation, members: Sequence[Ranked], size: int, title: str, folder: Path) -> None:
-    """Write the four files into a folder. `size` is how many members the delivered ensemble has."""
-    (folder / METRICS).write_text(json.dumps(document(evaluation, members, size), indent=1))
+def write_results(evaluation: Evaluation, members: Sequence[Ranked], title: str, folder: Path) -> None:
+    """Write the five files into a folder."""
+    (folder / METRICS).write_text(json.dumps(document(evaluation, members), indent=1))
     with (folder / CURVE).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -41,8 +41,9 @@ def write_results(evaluation: Evaluation, members: Sequence[Ranked], size: int, 
         for kind, rows in (("ensemble", evaluation.curve), ("member", evaluation.members)):
             for k, (row, member) in enumerate(zip(rows, members, strict=True), 1):
                 writer.writerows([kind, k, member.name, *line] for line in _lines(row))
-    draw_curve(evaluation, size, title, folder / "curve.png")
-    draw_performance(evaluation, size, title, folder / "performance.png")
+    draw_curve(evaluation, title, folder / "curve.png")
+    draw_performance(evaluation, title, folder / "performance.png")
+    draw_sizes(evaluation, title, folder / "sizes.png")
 
 
 def _lines(scored: Scored) -> list[list[Any]]:
@@ -50,13 +51,13 @@ def _lines(scored: Scored) -> list[list[Any]]:
     return [pooled, *([name, *counts.scores().values()] for name, counts in scored.cases.items())]
 
 
-def document(evaluation: Evaluation, members: Sequence[Ranked], size: int) -> dict[str, Any]:
+def document(evaluation: Evaluation, members: Sequence[Ranked]) -> dict[str, Any]:
     """`metrics.json`: the delivered ensemble first, then what it stands beside."""
-    chosen = evaluation.curve[min(size, len(evaluation.curve)) - 1]
     baseline = evaluation.baseline
     return {
-        "size": min(size, len(members)),
-        **chosen.document(),
+        "size": evaluation.size,
+        **evaluation.curve[evaluation.size - 1].document(),
+        **evaluation.delivered.document(),
         "observed": evaluation.observed,
         "median_member_f1": evaluation.median_member_f1(),
         "baseline_dndvi": baseline

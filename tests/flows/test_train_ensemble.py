@@ -57,7 +57,7 @@ def rebuilt(before: dict[str, int], store: Path) -> list[str]:
 def test_results_are_where_a_person_looks(trained: Path) -> None:
     folder = trained / "store" / "results" / "toy" / "pair"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"metrics.json", "curve.csv", "curve.png", "performance.png", "ensemble"}
+    assert names == {"metrics.json", "curve.csv", "curve.png", "performance.png", "sizes.png", "ensemble"}
     metrics = json.loads((folder / "metrics.json").read_text())
     assert [row["k"] for row in metrics["curve"]] == [1, 2]
     assert 0.98 < metrics["observed"]["c"] < 1
