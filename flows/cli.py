@@ -105,7 +105,7 @@ def train(
         from flows.train_ensemble import train_ensemble
 
         results = train_ensemble(experiment, store, dask, workers, shards)
-    _show_scores(results, as_json)
+    show_scores(results, as_json)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def evaluate(
         from flows.evaluate_ensemble import evaluate_ensemble
 
         folder = evaluate_ensemble(ensemble, loaded, store)
-    _show_scores({opened.info.name: folder}, as_json)
+    show_scores({opened.info.name: folder}, as_json)
 
 
 @app.command(name="map")
@@ -204,7 +204,8 @@ def _show_plan(cases: list[Path], as_json: bool) -> None:
     )  # fmt: skip
 
 
-def _show_scores(results: dict[str, Path], as_json: bool) -> None:
+def show_scores(results: dict[str, Path], as_json: bool) -> None:
+    """Print what `metrics.json` of each folder says first."""
     import json
 
     rows: list[dict[str, Any]] = []

@@ -24,6 +24,12 @@ def service(world: World) -> Iterator[Loopback]:
         yield loopback
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nobody_signed_in() -> None:
+    """The client is global: another module's tests may have left it with a server that has ended."""
+    session._current = None
+
+
 @pytest.fixture
 def connected(service: Loopback, monkeypatch: pytest.MonkeyPatch) -> session.Session:
     """The client, initialised against the server."""

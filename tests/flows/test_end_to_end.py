@@ -9,12 +9,14 @@ import pytest
 import rasterio
 import yaml
 
+from flows.cli import show_scores
 from flows.map_event import map_event
 from flows.pipeline import scenes_to_maps
 from landslide.cases import Case, load_case
 from landslide.errors import BandError, LandslideError
 from landslide.mapping import MapSummary
 from landslide.simulate import World, simulate_world
+from landslide.sources import SEEN
 from landslide.store import MANIFEST
 
 PRODUCTS = {"probability.tif", "landslides.gpkg", "item.json", "quicklook.png", "report.html", "summary.json"}
@@ -58,6 +60,17 @@ def test_the_scores_stand_beside_their_baselines(mapped: dict[str, Path]) -> Non
     assert metrics["pooled"]["f1"] > 0.1, "a few steps already see something"
     assert 0 < metrics["baseline_dndvi"]["f1"] < 0.9
     assert metrics["median_member_f1"] == metrics["members"][0]["f1"]
+    assert set(metrics["slices"]) == {"slope", *(f"looks of {name}" for name in SEEN)}
+
+
+def test_scores_say_how_far_to_believe_them(mapped: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = json.loads((mapped["results"] / "metrics.json").read_text())
+    show_scores({"all": mapped["results"]}, as_json=True)
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    low, high = (float(bound) for bound in row["F1, 95 % over landslides"].split(" to "))
+    assert low <= metrics["pooled"]["f1"] <= high
+    found, there = (int(number) for number in row["landslides found, half mapped"].split(" of "))
+    assert 0 <= found <= there == sum(size["landslides"] for size in metrics["objects"][1]["sizes"])
 
 
 def test_a_second_run_builds_nothing(world: World, mapped: dict[str, Path]) -> None:
