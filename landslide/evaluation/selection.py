@@ -1,0 +1,241 @@
+"""Ways to choose and weigh members, from validation cases alone, side by side.
+
+A way takes a sample of the validation pixels and returns weights (member,) that sum to 1; 0 is not chosen. It sees
+members in the order of their names and random numbers of one seed, so neither the library's order nor a rerun changes
+the choice. No way sees a test case: nothing here takes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.linalg import cholesky, solve_triangular
+from scipy.optimize import nnls
+
+from landslide.errors import InputError
+from landslide.evaluation import scores
+from landslide.evaluation.library import Library
+from landslide.evaluation.sampling import Sample
+from landslide.evaluation.scores import Floats
+
+
+class Options(BaseModel):
+    """What the ways may be told.
+
+    `size`: members of `top` and `diverse`; `relevance`: what F1 weighs in `diverse`, the rest is for being different;
+    `steps` and `bags` of `forward`; `ridge` of `stacked`, as a share of the members' mean squared probability.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float = Field(0.5, gt=0, lt=1)
+    size: int = Field(20, ge=1)
+    relevance: float = Field(0.7, ge=0, le=1)
+    steps: int = Field(30, ge=1)
+    bags: int = Field(10, ge=1)
+    ridge: float = Field(1e-3, gt=0)
+    seed: int = Field(0, ge=0)
+
+
+class Row(BaseModel):
+    """A way at a glance. `effective` is 1 / Σ w² (Kish 1965): as many members of equal weight spread the vote as far.
+
+    `held_out_f1` is of groups that had no part in the choice, each in turn, pooled, estimated from the sample: what
+    ways are compared by.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    way: str
+    members: int
+    effective: float
+    held_out_f1: float | None
+
+
+def top(sample: Sample, options: Options) -> Floats:
+    """The best `size` members by F1, equal votes: the published way (arXiv 2310.05959)."""
+    return _equal(np.argsort(-sample.f1, kind="stable")[: options.size], sample)
+
+
+def everything(sample: Sample, options: Options) -> Floats:
+    """Every member, equal votes."""
+    return _equal(np.arange(len(sample.members)), sample)
+
+
+def diverse(sample: Sample, options: Options) -> Floats:
+    """`size` members, each the best trade of F1 against likeness to those before it; equal votes.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998): relevance · F1 / best F1 − (1 − relevance) · the greatest
+    correlation of its error, probability − truth, with that of a chosen member. The first is the best by F1.
+    """
+    merit = options.relevance * sample.f1 / max(sample.f1.max(), np.finfo(float).tiny)
+    alike = (1 - options.relevance) * error_correlation(sample)
+    chosen = [int(merit.argmax())]
+    while len(chosen) < min(options.size, len(merit)):
+        gain = merit - alike[chosen].max(0)
+        gain[chosen] = -np.inf
+        chosen.append(int(gain.argmax()))
+    return _equal(np.array(chosen), sample)
+
+
+def error_correlation(sample: Sample) -> Floats:
+    """(member, member) correlation of probability − truth over all pixels; 0 with one whose error never changes."""
+    error = sample.probabilities - sample.truth
+    error = (error - (error @ sample.weight / sample.weight.sum())[:, None]) * np.sqrt(sample.weight)
+    deviation = np.sqrt((error**2).sum(1))
+    error /= np.where(deviation > 0, deviation, 1)[:, None]
+    return np.asarray(error @ error.T)
+
+
+def stacked(sample: Sample, options: Options) -> Floats:
+    """Weights of the least Brier score, 0 or above: stacking by non-negative least squares (Breiman 1996), convex.
+
+    A small ridge keeps it unique where members are copies of each other; the weights are then scaled to sum to 1.
+    """
+    values = sample.probabilities * np.sqrt(sample.weight)
+    gram, aim = values @ values.T, values @ (sample.truth * np.sqrt(sample.weight))
+    ridge = options.ridge * max(gram.trace() / len(gram), np.finfo(float).tiny)
+    root = cholesky(gram + ridge * np.eye(len(gram)))  # ‖Rw − R⁻ᵀb‖² is the squared error but for a constant
+    weights, _ = nnls(root, solve_triangular(root, aim, trans="T"))
+    return np.asarray(weights / weights.sum()) if weights.any() else everything(sample, options)
+
+
+def forward(sample: Sample, options: Options) -> Floats:
+    """Greedy selection with replacement by F1, in bags (Caruana et al. 2004), stopped where it stops helping others.
+
+    From each bag, a random half of the members, members are added one by one, each the one whose mean with those before
+    has the best F1, and may be added again. This is done without each group in turn; the number of steps is the one
+    whose F1 on the groups left out, over all bags, is best. The weights are the mean over all bags and groups.
+    """
+    folds = [(Greedy.of(rest), Greedy.of(held)) for rest, held in sample.folds()]
+    folds = folds or [(Greedy.of(sample), Greedy.of(sample))]
+    members, steps = len(sample.members), options.steps
+    picks, counts = [], np.zeros((steps, 4))
+    for bag in range(options.bags):
+        random = np.random.default_rng([options.seed, bag])
+        bagged = np.sort(random.permutation(members)[: -(-members // 2)])
+        for rest, held in folds:
+            picks.append(bagged[rest.path(bagged, steps)])
+            counts += held.along(picks[-1])
+    best = int(np.nan_to_num(scores.f1(counts)).argmax()) + 1
+    votes = np.bincount(np.concatenate([path[:best] for path in picks]), minlength=members)
+    return np.asarray(votes / votes.sum())
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """A sample for adding members one by one: only where they disagree; elsewhere the counts are `fixed` (4,).
+
+    `probabilities` (member, pixel) float32 are sorted by stratum, each from its `starts` on; a pixel of it stands for
+    `tp` and `fp` (stratum,) pixels, one of which is 0.
+    """
+
+    probabilities: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    tp: Floats
+    fp: Floats
+    fixed: Floats
+    threshold: np.float32
+
+    @classmethod
+    def of(cls, sample: Sample) -> Greedy:
+        """From a sample; the counts of what no member, or every member, maps are exact."""
+        stratum = np.where(sample.contested, 2 * sample.group + sample.truth, -1)
+        order = np.argsort(stratum, kind="stable")[np.count_nonzero(~sample.contested) :]
+        found, starts = np.unique(stratum[order], return_index=True)
+        weight, truth = sample.weight[order][starts], found % 2 == 1
+        mapped = sample.probabilities[0] > np.float32(sample.threshold)
+        tp = sample.weight[~sample.contested & mapped & sample.truth].sum()
+        fp = sample.weight[~sample.contested & mapped & ~sample.truth].sum()
+        positives, all_ = sample.weight[sample.truth].sum(), sample.weight.sum()
+        fixed = np.array([tp, fp, positives - tp, all_ - positives - fp])
+        values = np.ascontiguousarray(sample.probabilities[:, order])
+        return cls(values, starts, weight * truth, weight * ~truth, fixed, np.float32(sample.threshold))
+
+    def counts(self, above: NDArray[np.bool_]) -> Floats:
+        """(…, 4) estimated tp, fp, fn, tn of what is mapped (…, pixel)."""
+        if not len(self.starts):
+            return np.broadcast_to(self.fixed, (*above.shape[:-1], 4))
+        number = np.add.reduceat(above.view("uint8"), self.starts, axis=-1, dtype="int32")
+        tp, fp = number @ self.tp, number @ self.fp
+        return self.fixed + np.stack([tp, fp, -tp, -fp], -1)
+
+    def path(self, members: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+        """(step,) which of the members is added at each step, as its place among them; among equals the first."""
+        values = self.probabilities[members]
+        total = np.zeros(values.shape[1], "float32")
+        picks = np.empty(steps, "int64")
+        for step in range(steps):
+            least = np.float32(step + 1) * self.threshold - total
+            picks[step] = np.nan_to_num(scores.f1(self.counts(values > least))).argmax()
+            total += values[picks[step]]
+        return picks
+
+    def along(self, picks: NDArray[np.int64]) -> Floats:
+        """(step, 4) estimated counts of the mean of the first picks."""
+        total = np.cumsum(self.probabilities[picks], axis=0)
+        return self.counts(total > np.arange(1, len(picks) + 1, dtype="float32")[:, None] * self.threshold)
+
+
+def _equal(chosen: NDArray[np.int64], sample: Sample) -> Floats:
+    weights = np.zeros(len(sample.members))
+    weights[chosen] = 1 / len(chosen)
+    return weights
+
+
+Way = Callable[[Sample, Options], Floats]
+WAYS: dict[str, Way] = {
+    "top": top,
+    "forward": forward,
+    "diverse": diverse,
+    "stacked": stacked,
+    "everything": everything,
+}
+
+
+def select(validation: Library, way: str, options: Options) -> Floats:
+    """Weights (member,) of a way, in the library's order of members; InputError where there is no such way."""
+    if way not in WAYS:
+        raise InputError(f"unknown way {way!r} to choose members. Choose one of {', '.join(WAYS)}")
+    return in_order(WAYS[way](drawn(validation, options), options), validation)
+
+
+def select_all(validation: Library, options: Options) -> tuple[dict[str, Floats], list[Row]]:
+    """Weights (member,) of every way by its name, in the library's order, and a row of each."""
+    sample = drawn(validation, options)
+    weights = {name: way(sample, options) for name, way in WAYS.items()}
+    rows = [row(name, weights[name], sample, options) for name in WAYS]
+    return {name: in_order(chosen, validation) for name, chosen in weights.items()}, rows
+
+
+def drawn(validation: Library, options: Options) -> Sample:
+    """The sample that the ways choose from."""
+    return Sample.draw(validation, options.threshold, options.seed)
+
+
+def row(name: str, weights: Floats, sample: Sample, options: Options) -> Row:
+    """What a way chose, and how its choices without each group did on that group."""
+    held_out = [held.counts(WAYS[name](rest, options)) for rest, held in sample.folds()]
+    f1 = float(scores.f1(np.sum(held_out, axis=0))) if held_out else float("nan")
+    return Row(
+        way=name,
+        members=int(np.count_nonzero(weights)),
+        effective=float(1 / (weights**2).sum()),
+        held_out_f1=f1 if np.isfinite(f1) else None,
+    )
+
+
+def in_order(weights: Floats, library: Library) -> Floats:
+    """Weights in the order of a library's members, of weights in the order of their names."""
+    ordered = np.empty_like(weights)
+    ordered[np.argsort(library.members)] = weights
+    return ordered
+
+
+def votes(weights: Mapping[str, float]) -> dict[str, float]:
+    """The members that were chosen, the heaviest first, ties by name."""
+    return dict(sorted(((name, w) for name, w in weights.items() if w > 0), key=lambda item: (-item[1], item[0])))
