@@ -19,7 +19,7 @@ from landslide.errors import InputError
 from landslide.evaluation.scores import Floats
 
 BINS, LIMIT = 1000, 12.0
-CENTRES: Floats = (np.arange(BINS) + 0.5) * (2 * LIMIT / BINS) - LIMIT
+CENTRES: Floats = np.linspace(-LIMIT, LIMIT, 2 * BINS + 1)[1::2]
 """(bin,) logits in the middle of the bins."""
 CLASSES = 15
 LEAST_SLOPE = 1e-3
@@ -40,7 +40,7 @@ def histogram(probability: NDArray[np.floating], truth: NDArray[np.bool_]) -> Hi
 
 
 def _logit(probability: NDArray[np.floating]) -> Floats:
-    return np.clip(logit(np.asarray(probability, "float64")), -LIMIT, LIMIT)
+    return np.asarray(np.clip(logit(np.asarray(probability, "float64")), -LIMIT, LIMIT))
 
 
 class Platt(BaseModel):
@@ -118,7 +118,8 @@ def _check(counted: Histogram) -> None:
     negatives, positives = counted.sum(1).tolist()
     if not (negatives and positives):
         raise InputError(
-            f"{positives} landslide pixels and {negatives} others cannot be calibrated on. Validate on cases that have both"
+            f"{positives} landslide pixels and {negatives} others cannot be calibrated on. "
+            "Validate on cases that have both"
         )
 
 

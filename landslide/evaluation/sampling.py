@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 
 from landslide.errors import InputError
 from landslide.evaluation import scores
-from landslide.evaluation.library import BLOCK, Block, Library, Part, single
+from landslide.evaluation.averages import mean
+from landslide.evaluation.library import BLOCK, Block, Library, single
 from landslide.evaluation.scores import Floats
 
 PIXELS = 2**16
 QUARTERS = ("upper left", "upper right", "lower left", "lower right")
 AGREEMENTS = 3
 SOME = 1  # of them, where members disagree
+PENDING = 16  # samples of blocks that are held before the lowest of all are taken
 
 Counts = NDArray[np.int64]
 
@@ -37,7 +39,8 @@ class Sample:
     """Members in the order of their names, whatever the library's, so that a choice depends on no order.
 
     `probabilities` (member, pixel) float32; `truth`, `contested` (some members map it, not all), `group` and `weight`
-    (how many pixels it stands for) are (pixel,); `alone` (group, member, 4) exact counts, tp, fp, fn, tn.
+    (how many pixels it stands for) are (pixel,); `alone` (group, member, 4) exact counts, tp, fp, fn, tn; `moments` are
+    `second_moments`.
     """
 
     members: tuple[str, ...]
@@ -49,6 +52,7 @@ class Sample:
     group: NDArray[np.int64]
     weight: Floats
     alone: Counts
+    moments: Floats
 
     @property
     def f1(self) -> Floats:
@@ -62,7 +66,7 @@ class Sample:
         return replace(
             self, groups=tuple(self.groups[group] for group in groups), probabilities=self.probabilities[:, kept],
             truth=self.truth[kept], contested=self.contested[kept], group=place, weight=self.weight[kept],
-            alone=self.alone[groups],
+            alone=self.alone[groups], moments=self.moments[groups],
         )  # fmt: skip
 
     def folds(self) -> list[tuple[Sample, Sample]]:
@@ -73,7 +77,7 @@ class Sample:
 
     def counts(self, weights: Floats) -> Floats:
         """(4,) estimated tp, fp, fn, tn of the mean under weights (member,)."""
-        mapped = weights.astype("float32") @ self.probabilities > np.float32(self.threshold)
+        mapped = mean(self.probabilities, weights) > np.float32(self.threshold)
         outcome = 2 * ~mapped + (mapped ^ self.truth)  # tp, fp, tn, fn
         tp, fp, tn, fn = np.bincount(outcome, self.weight, 4)
         return np.array([tp, fp, fn, tn])
@@ -93,11 +97,11 @@ class Sample:
             def work(block: Block, case: str = case) -> tuple[_Drawn, Counts]:
                 return strata.draw(block, case, seed, each)
 
-            kept: _Drawn | None = None
+            kept: list[_Drawn] = []
             for part, counts in library.each(case, work, size):
-                kept = part if kept is None else kept.joined(part).lowest(each)
+                kept = [*kept, part] if len(kept) < PENDING else [_Drawn.joined([*kept, part]).lowest(each)]
                 alone += counts
-            drawn += [] if kept is None else [kept]
+            drawn += [_Drawn.joined(kept).lowest(each)] if kept else []
         if not alone[..., [0, 2]].any():
             raise InputError(
                 f"{list(library.cases)} have no landslide to choose members by. Validate on a case with one"
@@ -105,13 +109,22 @@ class Sample:
         stratum, weight = (
             np.concatenate(values) for values in zip(*((d.stratum, d.weight) for d in drawn), strict=True)
         )
-        probabilities = np.concatenate([one.probabilities for one in drawn], axis=1)[order]
+        probabilities = single(np.concatenate([one.probabilities for one in drawn], axis=1)[order])
         group, truth, agreement = np.unravel_index(stratum, (len(strata.groups), 2, AGREEMENTS))
         return cls(
             members=tuple(library.members[member] for member in order), groups=strata.groups, threshold=threshold,
-            probabilities=single(probabilities), truth=truth == 1, contested=agreement == SOME, group=group,
-            weight=weight, alone=alone[:, order],
+            probabilities=probabilities, truth=truth == 1, contested=agreement == SOME, group=group, weight=weight,
+            alone=alone[:, order], moments=second_moments(probabilities, truth == 1, weight, group),
         )  # fmt: skip
+
+
+def second_moments(
+    probabilities: NDArray[np.float32], truth: NDArray[np.bool_], weight: Floats, group: NDArray[np.int64]
+) -> Floats:
+    """(group, member + 2, member + 2): Σ weight · v · vᵀ, where v is a pixel's probabilities, its truth, and 1."""
+    values = np.concatenate([probabilities, [truth, np.ones(len(truth))]]) * np.sqrt(weight)
+    parts = (values[:, group == one] for one in range(int(group.max()) + 1))
+    return np.stack([part @ part.T for part in parts])
 
 
 @dataclass(frozen=True)
@@ -140,13 +153,14 @@ class _Drawn:
         chosen = np.concatenate(kept)
         return _Drawn(self.stratum[chosen], self.priority[chosen], self.probabilities[:, chosen], self.size)
 
-    def joined(self, other: _Drawn) -> _Drawn:
-        """Both, one after the other."""
-        return _Drawn(
-            np.concatenate([self.stratum, other.stratum]),
-            np.concatenate([self.priority, other.priority]),
-            np.concatenate([self.probabilities, other.probabilities], axis=1),
-            self.size + other.size,
+    @classmethod
+    def joined(cls, drawn: list[_Drawn]) -> _Drawn:
+        """All, one after the other."""
+        return cls(
+            np.concatenate([one.stratum for one in drawn]),
+            np.concatenate([one.priority for one in drawn]),
+            np.concatenate([one.probabilities for one in drawn], axis=1),
+            np.sum([one.size for one in drawn], axis=0),
         )
 
 

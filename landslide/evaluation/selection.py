@@ -7,7 +7,7 @@ the choice. No way sees a test case: nothing here takes one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from landslide.evaluation import scores
 from landslide.evaluation.library import Library
 from landslide.evaluation.sampling import Sample
 from landslide.evaluation.scores import Floats
+
+LEAST = 1e-6  # a standard deviation that is rounding
 
 
 class Options(BaseModel):
@@ -84,11 +86,14 @@ def diverse(sample: Sample, options: Options) -> Floats:
 
 def error_correlation(sample: Sample) -> Floats:
     """(member, member) correlation of probability − truth over all pixels; 0 with one whose error never changes."""
-    error = sample.probabilities - sample.truth
-    error = (error - (error @ sample.weight / sample.weight.sum())[:, None]) * np.sqrt(sample.weight)
-    deviation = np.sqrt((error**2).sum(1))
-    error /= np.where(deviation > 0, deviation, 1)[:, None]
-    return np.asarray(error @ error.T)
+    moments = sample.moments.sum(0)
+    difference = np.eye(len(moments))[:-2]  # (member, v): probability − truth − the mean of that
+    difference[:, -2] = -1
+    difference[:, -1] = -(difference @ moments[:, -1]) / moments[-1, -1]
+    covariance = difference @ moments @ difference.T
+    deviation = np.sqrt(np.maximum(covariance.diagonal(), 0))
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > LEAST * np.sqrt(moments[-1, -1]))
+    return np.asarray(scale[:, None] * covariance * scale)
 
 
 def stacked(sample: Sample, options: Options) -> Floats:
@@ -96,8 +101,8 @@ def stacked(sample: Sample, options: Options) -> Floats:
 
     A small ridge keeps it unique where members are copies of each other; the weights are then scaled to sum to 1.
     """
-    values = sample.probabilities * np.sqrt(sample.weight)
-    gram, aim = values @ values.T, values @ (sample.truth * np.sqrt(sample.weight))
+    moments = sample.moments.sum(0)
+    gram, aim = moments[:-2, :-2], moments[:-2, -2]
     ridge = options.ridge * max(gram.trace() / len(gram), np.finfo(float).tiny)
     root = cholesky(gram + ridge * np.eye(len(gram)))  # ‖Rw − R⁻ᵀb‖² is the squared error but for a constant
     weights, _ = nnls(root, solve_triangular(root, aim, trans="T"))
@@ -234,8 +239,3 @@ def in_order(weights: Floats, library: Library) -> Floats:
     ordered = np.empty_like(weights)
     ordered[np.argsort(library.members)] = weights
     return ordered
-
-
-def votes(weights: Mapping[str, float]) -> dict[str, float]:
-    """The members that were chosen, the heaviest first, ties by name."""
-    return dict(sorted(((name, w) for name, w in weights.items() if w > 0), key=lambda item: (-item[1], item[0])))
