@@ -1,4 +1,4 @@
-"""The command line: `landslide simulate | prepare | preview | train | evaluate | map | demo | doctor`.
+"""The command line: `landslide simulate | prepare | preview | train | import | evaluate | map | demo | doctor`.
 
 Exit status 0 on success, 1 on failure, 2 on unusable input. Heavy imports wait until a command needs them.
 """
@@ -106,6 +106,39 @@ def train(
 
         results = train_ensemble(experiment, store, dask, workers, shards)
     show_scores(results, as_json)
+
+
+@app.command(name="import")
+def import_(
+    models: Annotated[Path, typer.Argument(help="The paper's trained models: one of its four folders, or all.")],
+    data: Annotated[Path, typer.Option(help="Folder of the paper's data, with train_val/.")],
+    out: Annotated[Path, typer.Option(help="Folder for the ensembles, one a band set; earlier ones are replaced.")],
+    size: Annotated[int, typer.Option(min=1, help="Members of each ensemble, best first; there are 90.")] = 20,
+    bands: Annotated[
+        str | None, typer.Option(help="Names of a scene's 15 bands in the archive's order: vv_pre,vv_post,…")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn the models that the method's paper published into ensembles."""
+    with running(verbose=False):
+        from landslide.published import import_models
+
+        names = None if bands is None else [name.strip() for name in bands.split(",")]
+        written = import_models(models, data, out, size, names)
+    rows = [
+        {
+            "ensemble": one.info.name,
+            "bands": len(one.info.bands),
+            "members": len(one.info.members),
+            "best validation F1": one.info.members[0].validation_f1,
+            "folder": one.folder,
+        }
+        for one in written
+    ]
+    if as_json:
+        show({"ensembles": rows}, True, "")
+    else:
+        show_rows(rows, "Imported ensembles")
 
 
 @app.command()
