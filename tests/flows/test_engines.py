@@ -46,8 +46,8 @@ def worker(name: str) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
-        finally:
-            process.terminate()
+        finally:  # asked to end, a worker may wait for ever
+            process.kill()
 
 
 def trained(store: Path) -> set[str]:
