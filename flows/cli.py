@@ -1,4 +1,5 @@
-"""The command line: `landslide simulate | prepare | preview | train | import | evaluate | map | demo | doctor`.
+"""The command line: `landslide simulate | prepare | preview | train | import | evaluate | leave-one-out | ask | map |
+demo | doctor`.
 
 Exit status 0 on success, 1 on failure, 2 on unusable input. Heavy imports wait until a command needs them.
 """
@@ -31,13 +32,17 @@ def simulate(
     events: Annotated[int, typer.Option(min=3, help="How many events; the last one is for testing.")] = 6,
     size: Annotated[int, typer.Option(min=64, help="Side of each event's area in pixels of 10 m.")] = 384,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    cloudiness: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Mean cloud cover of a Sentinel-2 scene; without it as the place."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a synthetic world: a STAC catalogue of COGs, inventories, case files and an experiment."""
+    """Make a synthetic world: a STAC catalogue of COGs, inventories, land cover, case files and an experiment."""
     with running(verbose=False):
         from landslide.simulate import simulate_world
 
-        made = simulate_world(world, events, size, seed)
+        made = simulate_world(world, events, size, seed, cloudiness)
     result = {"world": made.folder, "catalog": made.catalog, "experiment": made.experiment, "cases": len(made.cases)}
     show(result, as_json, "Simulated world")
 
@@ -161,6 +166,49 @@ def evaluate(
     show_scores({opened.info.name: folder}, as_json)
 
 
+@app.command(name="leave-one-out")
+def leave_one_out_(
+    experiment: Annotated[Path, typer.Argument(help="Experiment file (YAML).")],
+    store: StoreOption = Path("store"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Test every event once, by an ensemble that never saw it: a table for each event and pooled."""
+    with running(verbose):
+        from landslide.experiment import load_experiment
+
+        load_experiment(experiment)
+        from flows.leave_one_out import leave_one_out
+
+        folder = leave_one_out(experiment, store)
+    _show_table(folder, folder / "events.csv", as_json, "Each event, left out")
+
+
+@app.command()
+def ask(
+    question: Annotated[
+        Literal["polarisation", "orbits", "clouds"], typer.Argument(help="VV or VH; ascending or descending; cloud.")
+    ],
+    subject: Annotated[Path, typer.Argument(help="Experiment file (YAML); for clouds, an ensemble's folder.")],
+    world: Annotated[Path | None, typer.Option(help="For clouds: the simulated world that it was trained on.")] = None,
+    store: StoreOption = Path("store"),
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Answer a question about the method with figures and a picture."""
+    with running(verbose):
+        from flows.questions import ask_clouds, ask_orbits, ask_polarisation
+        from landslide.errors import InputError
+
+        if question == "clouds":
+            if world is None:
+                raise InputError("clouds are added to a simulated world: give it with --world")
+            folder = ask_clouds(subject, world, store)
+        else:
+            folder = (ask_polarisation if question == "polarisation" else ask_orbits)(subject, store)
+    _show_answer(folder, as_json)
+
+
 @app.command(name="map")
 def map_(
     case: Annotated[Path, typer.Argument(help="Case file (YAML).", metavar="CASE.yaml")],
@@ -266,13 +314,50 @@ def _believable(scores: dict[str, Any]) -> dict[str, str | None]:
     """How sure the F1 is, and what was found, landslide by landslide."""
     low, high = scores["intervals"]["f1"]["landslides"] or (None, None)
     found = next(one for one in scores["objects"] if one["share"] == 0.5)
-    half = found["half_detected_m2"]
+    half, delivered = found["half_detected_m2"], scores["ways"][0]
+    gained = None if scores["way"] == "paper" else delivered["gain_interval"]
     return {
+        "chosen": f"{scores['way']}, cut at {scores['threshold']:.2f}",
+        "F1 over the published way": gained and f"{delivered['gain']:+.3f} ({gained[0]:+.3f} to {gained[1]:+.3f})",
+        "calibration error (ECE)": None if delivered["ece"] is None else f"{delivered['ece']:.3f}",
         "F1, 95 % over landslides": None if low is None else f"{low:.3f} to {high:.3f}",
         "landslides found, half mapped": f"{found['found']} of {found['landslides']}",
         "false alarms among mapped": f"{found['false_alarms']} of {found['patches']}",
         "found half of the time": None if half is None else f"those of {half:,.0f} m²",
     }
+
+
+def _show_answer(folder: Path, as_json: bool) -> None:
+    import json
+
+    (file,) = folder.glob("*.json")
+    answer = json.loads(file.read_text())
+    if as_json:
+        show({"answer": answer, "folder": folder}, True, "")
+        return
+    rows = answer if isinstance(answer, list) else [{"option": name, **one} for name, one in answer.items()]
+    show_rows([{k: v for k, v in row.items() if not isinstance(v, dict)} for row in rows], file.stem.capitalize())
+    console.print(f"Picture: {folder}", highlight=False)
+
+
+def _show_table(folder: Path, table: Path, as_json: bool, title: str) -> None:
+    import csv
+
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if as_json:
+        show({"rows": rows, "folder": folder}, True, "")
+        return
+    show_rows([{name: _rounded(value) for name, value in row.items()} for row in rows], title)
+    console.print(f"Picture: {folder}", highlight=False)
+
+
+def _rounded(text: str) -> str | float | None:
+    """A cell of a CSV file as it is shown."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
 
 
 def _show_map(out: Path, as_json: bool) -> None:

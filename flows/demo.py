@@ -74,7 +74,8 @@ def service_cases(world: World) -> World:
     cases = []
     for path in world.cases:
         case = yaml.safe_load(path.read_text()) | {"source": "earthengine"}
-        case["inventory"]["path"] = str((path.parent / case["inventory"]["path"]).resolve())
+        for name in ("inventory", "cover"):
+            case[name]["path"] = str((path.parent / case[name]["path"]).resolve())
         cases.append(folder / "cases" / path.name)
         cases[-1].write_text(yaml.safe_dump(case, sort_keys=False))
     experiment = folder / world.experiment.name

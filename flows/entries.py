@@ -72,7 +72,7 @@ def entries(
 
 def _schedules(settings: Experiment, device: str, store: Path) -> dict[str, Schedule]:
     """How the members of each architecture are trained."""
-    stated = settings.model_dump(include=set(Schedule.model_fields))
+    stated = settings.model_dump(include=set(Schedule.model_fields) - {"threshold"})  # a member's own stays 0.5
     if settings.precision != "auto":
         return dict.fromkeys(settings.architectures, Schedule.model_validate(stated))
     futures = {}

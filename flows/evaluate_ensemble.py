@@ -1,64 +1,83 @@
 """A trained ensemble on cases that have an inventory."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from flows.prepare_cases import References, prepare_cases
 from landslide.cases import Case
-from landslide.ensemble import Ensemble, EnsembleInfo
+from landslide.ensemble import Candidate, Ensemble, Normalisation
+from landslide.evaluation.choosing import Choice
 from landslide.evaluation.results import evaluate_request
-from landslide.models import MemberSpec
+from landslide.evaluation.selection import effective
 from landslide.store import file_digest
 from landslide.training.devices import choose_device
 from tasks.evaluate import evaluate_members
+from tasks.predict import Shelf, predict_case
 from tasks.stage import path, submit
-
-Member = tuple[str, MemberSpec, float, Path]  # key, spec, validation F1, weights
 
 
 @flow(name="evaluate-ensemble", flow_run_name="evaluate {ensemble}")
 def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
-    """Scores of the ensemble at every size; the folder with `metrics.json`, `curve.csv` and the figures."""
-    info = Ensemble.open(ensemble).info
+    """Scores of the ensemble as it is, and at every size; the folder of `metrics.json`, `curve.csv` and figures."""
+    opened = Ensemble.open(ensemble)
+    info = opened.info
     prepared = prepare_cases(cases, store)
     members = [
-        (file_digest(ensemble / voter.file), voter.spec, voter.validation_f1, ensemble / voter.file)
+        Candidate(file_digest(ensemble / voter.file), voter.spec, voter.validation_f1, ensemble / voter.file)
         for voter in info.members
     ]
-    folder = score(info, members, prepared, store, choose_device("auto"))
+    shelves = predict_cases(prepared, members, info.bands, info.normalisation, choose_device("auto"), store)
+    folder = score(info.name, members, shelves, [as_delivered(opened, members)], store)
     create_markdown_artifact(
         key="evaluation", markdown=f"{info.name} on {', '.join(prepared)}: `{folder}`", description="Evaluation"
     )
     return folder
 
 
-def score(info: EnsembleInfo, members: list[Member], cases: References, store: Path, device: str) -> Path:
-    """Every size of an ensemble of these members, best first, on prepared cases; the artifact's folder.
+def as_delivered(ensemble: Ensemble, members: Sequence[Candidate]) -> Choice:
+    """What an ensemble's folder says, as a choice of its members."""
+    info = ensemble.info
+    weights = np.array([voter.weight for voter in info.members])
+    weights = weights / weights.sum()
+    keys = [member.key for member in members]
+    return Choice(
+        way=info.way, scale=info.scale, weights=dict(zip(keys, weights.tolist(), strict=True)),
+        calibration=info.calibration, threshold=info.threshold, confidence=info.confidence,
+        effective=effective(weights),
+    )  # fmt: skip
 
-    All members are scored, also those beyond the ensemble's own.
-    """
-    keys, specs, validation, weights = zip(*members, strict=True)
-    size = len(info.members)
+
+def predict_cases(
+    cases: References,
+    members: Sequence[Candidate],
+    bands: tuple[str, ...],
+    normalisation: Normalisation,
+    device: str,
+    store: Path,
+) -> dict[str, Shelf]:
+    """The library of prepared cases: each member's probabilities, in the order of rank. Within a flow."""
+    return {
+        case: predict_case(case, reference, members, bands, normalisation, device, store)
+        for case, reference in cases.items()
+    }
+
+
+def score(
+    title: str, members: Sequence[Candidate], shelves: Mapping[str, Shelf], choices: Sequence[Choice], store: Path
+) -> Path:
+    """Every size of these members, best first, and some choices, on the cases of a library; the artifact's folder."""
     request = evaluate_request(
-        keys,
-        info.bands,
-        info.normalisation.model_dump(mode="json"),
-        info.threshold,
-        size,
-        {name: reference["key"] for name, reference in cases.items()},
+        title,
+        {case: shelf.stack["key"] for case, shelf in shelves.items()},
+        {case: shelf.prediction_keys for case, shelf in shelves.items()},
+        choices,
     )
     future = submit(
-        evaluate_members,
-        request,
-        store,
-        title=info.name,
-        members=list(zip(specs, validation, weights, strict=True)),
-        cases=list(cases.values()),
-        normalisation=info.normalisation,
-        threshold=info.threshold,
-        size=size,
-        device=device,
-    )
+        evaluate_members, request, store, title=title, members=list(members), shelves=dict(shelves),
+        choices=list(choices),
+    )  # fmt: skip
     return path(future.result(), store)

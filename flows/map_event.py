@@ -1,13 +1,11 @@
 """The map of an event by a trained ensemble; an inventory is not needed."""
 
-import base64
-from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.pictures import embedded
 from flows.prepare_cases import prepare_cases
 from flows.publish import deliver, published, refuse_foreign
 from landslide.cases import Case
@@ -18,8 +16,6 @@ from landslide.stack import Stack
 from landslide.training.devices import choose_device
 from tasks.map import map_case
 from tasks.stage import path, submit
-
-THUMBNAIL = 1000  # pixels
 
 
 @flow(name="map-event", flow_run_name="map {case.id}")
@@ -47,7 +43,7 @@ def _show(case: Case, summary: MapSummary, picture: Path, out: Path) -> None:
     """The map's picture and figures in Prefect's UI."""
     first, *rows = [f"| {name} | {value} |" for name, value in _figures(summary).items()]
     markdown = "\n".join([
-        f"## {case.title or case.id}", "", f"![Map of {case.id}]({_thumbnail(picture)})", "",
+        f"## {case.title or case.id}", "", embedded(picture, f"Map of {case.id}"), "",
         first, "|---|---|", *rows, f"| Files | `{out}` |",
     ])  # fmt: skip
     create_markdown_artifact(key=f"map-{case.id}", markdown=markdown, description=_sentence(summary))
@@ -77,13 +73,3 @@ def _sensor(name: str) -> str:
     """`s1_pre` in words."""
     sensor, _, when = name.partition("_")
     return f"Seen by {sensor.upper()} {'before' if when == 'pre' else 'after'}"
-
-
-def _thumbnail(picture: Path) -> str:
-    """The picture as a data URI of about 100 kB: Prefect's database keeps every artifact."""
-    buffer = BytesIO()
-    with Image.open(picture) as image:
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    small.save(buffer, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

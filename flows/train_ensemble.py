@@ -1,11 +1,12 @@
 """An experiment: its cases to tiles, the grid of members of each band set, ensembles and their scores.
 
-What a person takes away lies in `<store>/results/<experiment>/<band set>/`: `metrics.json`, `curve.csv`, `curve.png`,
-`performance.png`, `sizes.png` and the folder `ensemble`.
+What a person takes away lies in `<store>/results/<experiment>/`: `report.html`, and for each band set a folder of
+`metrics.json`, `curve.csv`, the figures and the folder `ensemble`.
 """
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +14,18 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
-from flows.evaluate_ensemble import score
+from flows.audit import refuse_leakage
+from flows.evaluate_ensemble import predict_cases, score
+from flows.pictures import embedded
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
+from flows.report import write_report
 from flows.train_grid import Engine, check_engine, train_grid
 from flows.train_shards import MOST
 from landslide.cases import Case
 from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
+from landslide.evaluation import card
+from landslide.evaluation.choosing import Rules, Selection, select_request
 from landslide.evaluation.results import METRICS
 from landslide.experiment import Experiment, load_experiment
 from landslide.models import check_encoder
@@ -27,8 +33,12 @@ from landslide.tiles import Tiles, tile_request
 from landslide.training.devices import choose_device
 from landslide.training.records import candidate
 from tasks.assemble import assemble_ensemble
+from tasks.predict import Shelf
+from tasks.select import select_members
 from tasks.stage import path, submit
 from tasks.tile import tile_cases
+
+FIGURES = ("curve", "performance", "reliability", "sizes")
 
 
 @flow(name="train-ensemble", flow_run_name="train {experiment}")
@@ -45,14 +55,22 @@ def train_ensemble(
     in `shards` runs of the deployment `train-shard`.
     """
     settings, roles = load_experiment(experiment)
+    return train_groups(
+        settings, {str(role): group for role, group in roles.items()}, store, Engine(dask, workers, shards)
+    )
+
+
+def train_groups(settings: Experiment, groups: dict[str, list[Case]], store: Path, engine: Engine) -> dict[str, Path]:
+    """Train an experiment on cases by role; the folder of results of each band set. Within a flow."""
     check_encoder(settings.encoder)
-    check_engine(settings, engine := Engine(dask, workers, shards))
-    prepared = prepare_cases([case for group in roles.values() for case in group], store)
-    groups = {str(role): group for role, group in roles.items()}
+    check_engine(settings, engine)
+    prepared = prepare_cases([case for group in groups.values() for case in group], store)
+    refuse_leakage(settings, groups, prepared, store)
     tiles = _tiles(settings, groups, prepared, store)
-    test = {case.id: prepared[case.id] for case in groups["test"]}
     members = train_grid(settings, tiles, store, engine)
-    return {name: rank_band_set(settings, name, tiles, members[name], test, groups, store) for name in members}
+    results = {name: rank_band_set(settings, name, tiles, members[name], prepared, groups, store) for name in members}
+    write_report(settings, results, store)
+    return results
 
 
 def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: References, store: Path) -> dict[str, str]:
@@ -69,25 +87,37 @@ def rank_band_set(
     band_set: str,
     tiles: dict[str, str],
     members: list[dict[str, str]],
-    test: References,
+    prepared: References,
     groups: dict[str, list[Case]],
     store: Path,
 ) -> Path:
-    """The ensemble of one band set's members, and its scores where the experiment has test cases."""
+    """The ensemble of one band set's members, chosen on validation cases, and its scores where there are test cases."""
     ranked = rank([candidate(reference["key"], path(reference, store)) for reference in members])
     create_table_artifact(
         key=f"members-{settings.id}-{band_set}", table=_table(ranked), description="Members, ranked on validation"
     )
-    normalisation = Tiles(path(tiles, store)).normalisation(settings.band_sets[band_set])
-    chosen = ranked[: settings.ensemble_size]
+    name, bands, device = f"{settings.id}-{band_set}", settings.band_sets[band_set], choose_device(settings.device)
+    normalisation = Tiles(path(tiles, store)).normalisation(bands)
+
+    def predicted(role: str) -> dict[str, Shelf]:
+        cases = {case.id: prepared[case.id] for case in groups[role]}
+        return predict_cases(cases, ranked, bands, normalisation, device, store)
+
+    selection = _select(settings, name, ranked, predicted("validation"), store)
+    choice = selection.of(settings.selection)
+    chosen = [member for member in ranked if member.key in choice.weights]
     info = EnsembleInfo(
-        name=f"{settings.id}-{band_set}",
+        name=name,
         band_set=band_set,
-        bands=settings.band_sets[band_set],
+        bands=bands,
         normalisation=normalisation,
-        threshold=settings.threshold,
+        way=choice.way,
+        scale=choice.scale,
+        calibration=choice.calibration,
+        threshold=choice.threshold,
+        confidence=choice.confidence,
         crop=settings.crop,
-        members=voters(chosen),
+        members=voters(chosen, [choice.weights[member.key] for member in chosen]),
         cases={role: [case.id for case in group] for role, group in groups.items()},
     )
     ensemble = submit(
@@ -97,21 +127,36 @@ def rank_band_set(
         info=info,
         members=[{"stage": "train", "key": member.key} for member in chosen],
     ).result()
-    voting = [(member.key, member.spec, member.validation_f1 or 0.0, member.weights) for member in ranked]
-    scores = score(info, voting, test, store, choose_device(settings.device)) if test else None
+    choices = [choice, *(other for other in selection.choices if other.way != choice.way)]
+    scores = score(name, ranked, predicted("test"), choices, store) if groups["test"] else None
     folder = store / "results" / settings.id / band_set
-    _publish(folder, path(ensemble, store), scores)
+    _publish(folder, info, path(ensemble, store), scores)
     if scores:
         _report(folder, info.name)
     return folder
 
 
-def _publish(folder: Path, ensemble: Path, scores: Path | None) -> None:
+def _select(
+    settings: Experiment, title: str, ranked: list[Candidate], shelves: dict[str, Shelf], store: Path
+) -> Selection:
+    """What each way makes of the validation cases."""
+    rules = Rules(
+        size=settings.ensemble_size, calibration=settings.calibration, threshold=settings.threshold, seed=settings.seed
+    )
+    request = select_request({case: shelf.prediction_keys for case, shelf in shelves.items()}, rules)
+    keys = [member.key for member in ranked]
+    future = submit(select_members, request, store, title=title, members=keys, shelves=shelves, rules=rules)
+    return Selection.read(path(future.result(), store))
+
+
+def _publish(folder: Path, info: EnsembleInfo, ensemble: Path, scores: Path | None) -> None:
     with published(folder) as draft:
         deliver(ensemble, draft / "ensemble")
         if scores:
             deliver(scores, draft)
             shutil.copy2(scores / METRICS, draft / "ensemble" / SCORES)
+        metrics = json.loads((scores / METRICS).read_text()) if scores else None
+        card.write(draft / "ensemble", info.model_dump(mode="json"), metrics)
 
 
 def _table(ranked: list[Candidate]) -> list[dict[str, Any]]:
@@ -122,18 +167,31 @@ def _table(ranked: list[Candidate]) -> list[dict[str, Any]]:
 
 
 def _report(folder: Path, name: str) -> None:
+    """Scores, ways of choosing and figures in Prefect's UI."""
     metrics = json.loads((folder / METRICS).read_text())
-    lines = [
-        f"## {name}: ensemble of {metrics['size']} on the test cases",
-        "",
-        "| case | F1 | precision | recall |",
-    ]
-    lines += ["|---|---|---|---|"]
-    for case, row in {"pooled": metrics["pooled"], **metrics["cases"]}.items():
-        lines.append(f"| {case} | {_number(row['f1'])} | {_number(row['precision'])} | {_number(row['recall'])} |")
-    lines += ["", f"Median member: F1 {_number(metrics['median_member_f1'])}.", f"Files: `{folder}`"]
+    cases = {"pooled": metrics["pooled"], **metrics["cases"]}
+    lines = [f"## {name}: {metrics['way']}, {metrics['size']} members, on the test cases", ""]
+    lines += _markdown(
+        ("case", "F1", "precision", "recall"),
+        [(case, *(_number(row[score]) for score in ("f1", "precision", "recall"))) for case, row in cases.items()],
+    )
+    lines += ["", f"Median member: F1 {_number(metrics['median_member_f1'])}.", "", "### Ways of choosing", ""]
+    lines += _markdown(
+        ("way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"),
+        [
+            (way["way"], str(way["members"]), _number(way["held_out_f1"]), _number(way["pooled"]["f1"]),
+             _number(way["gain"]), _number(way["ece"]))
+            for way in metrics["ways"]
+        ],
+    )  # fmt: skip
+    lines += [f"\n{embedded(folder / f'{figure}.png', figure)}" for figure in FIGURES]
+    lines += ["", f"Files: `{folder}`"]
     f1 = f"F1 {_number(metrics['pooled']['f1'])} on test cases"
     create_markdown_artifact(key=f"scores-{name}", markdown="\n".join(lines), description=f1)
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
 
 
 def _number(value: float | None) -> str:

@@ -29,6 +29,7 @@ from landslide.errors import InputError
 Role = Literal["train", "validation", "test", "map"]
 When = Literal["pre", "post"]
 WHENS: tuple[When, When] = ("pre", "post")
+Direction = Literal["ascending", "descending"]
 AUTO_BUCKET_TILES = 400  # about a whole Sentinel-2 tile with all bands
 Span = tuple[date, date]
 # A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format binds nobody.
@@ -109,12 +110,15 @@ def _without_years(post: Window) -> Window:
 
 
 class Sentinel1Collection(Strict):
-    """Where Sentinel-1 lies in a catalogue. `unit` is needed only where the items do not state it themselves."""
+    """Where Sentinel-1 lies in a catalogue. `unit` is needed only where the items do not state it themselves;
+    `direction` keeps the scenes of one orbit direction, both without it.
+    """
 
     collection: str
     vv: str = "vv"
     vh: str = "vh"
     unit: Literal["linear", "dB"] | None = None
+    direction: Direction | None = None
 
 
 class Sentinel2Collection(Strict):
@@ -233,7 +237,7 @@ class Sentinel1Archive(Strict):
     """
 
     collection: Literal["grd", "opera"] = "grd"
-    direction: Literal["ascending", "descending"] | None = None
+    direction: Direction | None = None
     slope_correction: Literal["volume"] | None = None
 
     @model_validator(mode="after")
@@ -316,6 +320,29 @@ def _as_inventory(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
+def _told(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a class of land cover needs a name")
+    return name
+
+
+CoverValue = Annotated[int, Field(ge=0, le=254)]  # 255 is unknown
+CoverNames = Annotated[
+    dict[CoverValue, Annotated[str, AfterValidator(_told)]],
+    Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": "^[0-9]{1,3}$"}}),
+]
+
+
+class Cover(Strict):
+    """Land cover before the event: band 1 of a raster of any CRS and resolution, and what its numbers are called.
+
+    Numbers of one name are one class. Nothing is learnt from it; scores are told by class.
+    """
+
+    path: Annotated[str, AfterValidator(_resolve_local)]
+    names: CoverNames
+
+
 class Case(Strict):
     """One event to map. Archives bring their own grids, so only for them area and date may be missing."""
 
@@ -327,6 +354,7 @@ class Case(Strict):
     post: Annotated[Window, AfterValidator(_without_years)] = Window(days=60)
     source: Annotated[SourceConfig, BeforeValidator(_as_source)]
     inventory: Annotated[Inventory, BeforeValidator(_as_inventory)] | None = None
+    cover: Cover | None = None
     role: Role = "map"
 
     @model_validator(mode="after")
@@ -335,6 +363,8 @@ class Case(Strict):
             missing = [name for name in ("event_date", "aoi") if getattr(self, name) is None]
             if missing:
                 raise ValueError(f"a case from {self.source.kind} needs {' and '.join(missing)}")
+        elif self.cover is not None:
+            raise ValueError("cover needs a case with a place, and an archive brings its own grids; leave cover out")
         if self.event_date is not None:
             self._windows_beside_the_event(self.event_date)
         return self

@@ -1,7 +1,8 @@
 """Ensembles: an ordered list of members with their normalisation and threshold, all in one folder.
 
 The folder holds `ensemble.json` and one safetensors file a member, best first; after an evaluation also `scores.json`.
-Nothing else is needed to map an event. The members' probabilities are averaged, each with its weight.
+Nothing else is needed to map an event. The members' probabilities, or their logits, are averaged, each with its weight;
+the mean is calibrated, and mapped is what lies above the threshold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from landslide.errors import BandError, InputError, TrainingError
+from landslide.evaluation.calibration import Calibration
+from landslide.evaluation.confidence import Cuts
+from landslide.evaluation.scales import Scale
 from landslide.models import MemberSpec, build
 from landslide.store import Request, digest, file_digest
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-VERSION = 1
+VERSION = 2
 FILE, SCORES = "ensemble.json", "scores.json"
 
 
@@ -61,7 +65,11 @@ class Voter(BaseModel):
 
 
 class EnsembleInfo(BaseModel):
-    """`ensemble.json`. `members` are ordered by rank; `crop` is the side of the training crops in pixels."""
+    """`ensemble.json`. `members` are ordered by rank; `crop` is the side of the training crops in pixels.
+
+    `way` is how the members were chosen; the mean is taken on `scale`; `threshold` and `confidence` are of calibrated
+    probabilities.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +77,11 @@ class EnsembleInfo(BaseModel):
     band_set: str
     bands: tuple[str, ...]
     normalisation: Normalisation
+    way: str = "paper"
+    scale: Scale = "probability"
+    calibration: Calibration | None = None
     threshold: float
+    confidence: Cuts | None = None
     crop: int
     members: list[Voter]
     cases: dict[str, list[str]]
@@ -165,14 +177,14 @@ def assemble(info: EnsembleInfo, members: Sequence[Candidate], folder: Path) -> 
     (folder / FILE).write_text(info.model_dump_json(indent=1))
 
 
-def voters(members: Sequence[Candidate]) -> list[Voter]:
-    """Ranked members as equal votes."""
+def voters(members: Sequence[Candidate], weights: Sequence[float] | None = None) -> list[Voter]:
+    """Ranked members as votes, equal ones without `weights`."""
     return [
         Voter(
             spec=member.spec,
             validation_f1=member.validation_f1 or 0.0,
-            weight=1.0,
+            weight=weight,
             file=f"{place:02d}-{member.spec.name}.safetensors",
         )
-        for place, member in enumerate(members, 1)
+        for place, (member, weight) in enumerate(zip(members, weights or [1.0] * len(members), strict=True), 1)
     ]

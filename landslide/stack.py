@@ -1,8 +1,9 @@
 """The prepare stage: a case and its source to a stack, how often each pixel was seen, and a label.
 
 A prepared case is a folder: `stack.json` and, for every part, `<part>.stack.tif` (float32 COG, one named band a
-feature, NaN = not observed), `<part>.seen.tif` (uint16, acquisitions per sensor and window, 65535 = unknown) and,
-where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore). Where a
+feature, NaN = not observed), `<part>.seen.tif` (uint16, acquisitions per sensor and window, 65535 = unknown) and
+where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore). Where
+the case knows its land cover, `<part>.cover.tif` has it (uint8: numbers that the case names, 255 = unknown). Where a
 service computed the pixels, `export.json` says what that took.
 """
 
@@ -18,13 +19,15 @@ from odc.geo.geobox import GeoBox
 from pydantic import BaseModel
 
 from landslide.bands import BANDS
-from landslide.cases import Case
+from landslide.cases import Case, StacSource
 from landslide.errors import InputError, SourceError
 from landslide.features.labels import Outlines, read_inventory
 from landslide.grid import Roi, blocks, inside
 from landslide.progress import track
 from landslide.raster import Reader, cog
 from landslide.sources import SEEN, Block, Exporter, Source
+from landslide.sources.cover import UNKNOWN as NO_COVER
+from landslide.sources.cover import cover_on, reaches
 from landslide.store import Request, path_digest
 
 VERSION = 1
@@ -45,7 +48,10 @@ class Part(BaseModel):
 
 
 class StackInfo(BaseModel):
-    """What `stack.json` says: the case, its bands and parts, the scenes in use, what the inventory held."""
+    """What `stack.json` says: the case, its bands and parts, the scenes in use, what the inventory held.
+
+    A scene is a `landslide.sources.SceneInfo`; the names of land cover are the case's.
+    """
 
     case: Case
     bands: tuple[str, ...]
@@ -84,28 +90,55 @@ class Stack:
 
     def label(self, part: str) -> NDArray[np.uint8] | None:
         """(y, x) uint8 label; None where the case has no inventory."""
-        path = self.folder / f"{part}.label.tif"
+        return self._classes(part, "label")
+
+    def cover(self, part: str) -> NDArray[np.uint8] | None:
+        """(y, x) uint8 land cover by the numbers of `cover_names`, 255 = unknown; None where the case knows none."""
+        return self._classes(part, "cover")
+
+    @property
+    def cover_names(self) -> dict[int, str]:
+        """What the numbers of the land cover are called; empty where the case knows none."""
+        return {} if self.info.case.cover is None else dict(self.info.case.cover.names)
+
+    def _classes(self, part: str, what: str) -> NDArray[np.uint8] | None:
+        path = self.folder / f"{part}.{what}.tif"
         if not path.exists():
             return None
         with Reader(path) as reader:
-            label: NDArray[np.uint8] = reader.read(["label"])[0]
-        return label
+            classes: NDArray[np.uint8] = reader.read([what])[0]
+        return classes
 
 
 def prepare_request(case: Case, source: Source) -> Request:
-    """What the stack of a case depends on: the case less its role, the source's content, the inventory's."""
+    """What the stack of a case depends on: the case less its role, and the content of source, inventory and cover."""
     inputs = {"source": source.fingerprint()}
-    if case.inventory is not None:
-        inputs["inventory"] = path_digest(Path(case.inventory.path))
-    parameters = case.model_dump(mode="json", exclude={"role": True, "title": True, "source": {"project", "export"}})
-    return Request(stage="prepare", version=VERSION, parameters=parameters, inputs=inputs)
+    for what, given in (("inventory", case.inventory), ("cover", case.cover)):
+        if given is not None:
+            inputs[what] = path_digest(Path(given.path))
+    return Request(stage="prepare", version=VERSION, parameters=_parameters(case), inputs=inputs)
+
+
+def _parameters(case: Case) -> dict[str, Any]:
+    """The case as its key has it: keys that came later count only where they are given, so older results still do."""
+    source: dict[str, Any] = {"project": True, "export": True}
+    if isinstance(case.source, StacSource) and case.source.sentinel1 and case.source.sentinel1.direction is None:
+        source["sentinel1"] = {"direction"}
+    excluded: dict[str, Any] = {"role": True, "title": True, "source": source}
+    if case.cover is None:
+        excluded["cover"] = True
+    return case.model_dump(mode="json", exclude=excluded)
 
 
 def prepare(case: Case, source: Source, folder: Path, workspace: Path) -> None:
     """Write a prepared case into an empty folder; `workspace` is where an export keeps what must outlast its process.
 
-    Raises SourceError naming the case where a band is NaN everywhere, and whatever the source and inventory raise.
+    Raises SourceError naming the case where a band is NaN everywhere, and whatever the source, the inventory and the
+    land cover raise.
     """
+    for name, geobox in source.parts.items():
+        reaches(case, geobox)
+        _write_cover(case, geobox, folder / f"{name}.cover.tif")
     outlines = {name: _outlines(case, geobox) for name, geobox in source.parts.items()}
     parts = [_part(case, source, name, outlines[name], folder, workspace) for name in source.parts]
     _refuse_blind_bands(case, source, parts)
@@ -121,6 +154,15 @@ def prepare(case: Case, source: Source, folder: Path, workspace: Path) -> None:
     (folder / "stack.json").write_text(info.model_dump_json(indent=1))
     if isinstance(source, Exporter):
         (folder / EXPORT).write_text(json.dumps(source.account(), indent=1))
+
+
+def _write_cover(case: Case, geobox: GeoBox, path: Path) -> None:
+    """The land cover of a whole grid, also outside a polygon: it tells how far water is."""
+    if case.cover is None:
+        return
+    with cog(path, geobox, ["cover"], "uint8", NO_COVER) as writer:
+        for roi in blocks((geobox.shape.y, geobox.shape.x), BLOCK):
+            writer.write(cover_on(case.cover, geobox[roi])[None], roi)
 
 
 def _outlines(case: Case, geobox: GeoBox) -> Outlines | None:

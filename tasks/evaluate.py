@@ -1,13 +1,14 @@
-"""Ranked members and labelled cases to scores."""
+"""Predictions of test cases to scores."""
 
 from pathlib import Path
 
-from landslide.ensemble import Normalisation
-from landslide.evaluation.curves import Ranked, evaluate
+from landslide.ensemble import Candidate
+from landslide.evaluation.choosing import Choice
+from landslide.evaluation.curves import evaluate
 from landslide.evaluation.results import write_results
-from landslide.models import MemberSpec
 from landslide.stack import Stack
 from landslide.store import Request
+from tasks.predict import Shelf, open_library
 from tasks.stage import obtain, path, stage
 
 
@@ -16,19 +17,17 @@ def evaluate_members(
     request: Request,
     store: Path,
     title: str,
-    members: list[tuple[MemberSpec, float, Path]],
-    cases: list[dict[str, str]],
-    normalisation: Normalisation,
-    threshold: float,
-    size: int,
-    device: str,
+    members: list[Candidate],
+    shelves: dict[str, Shelf],
+    choices: list[Choice],
 ) -> dict[str, str]:
-    """Scores of every ensemble size on prepared cases. `members` are spec, validation F1 and weights, best first."""
+    """Scores of every ensemble size and of some choices, the first of which is delivered; `members` are in the order of
+    rank.
+    """
 
     def build(folder: Path) -> None:
-        ranked = [Ranked.from_weights(*member, device) for member in members]
-        stacks = [Stack.open(path(case, store)) for case in cases]
-        evaluation = evaluate(ranked, stacks, members[0][0].bands, normalisation, threshold, size)
-        write_results(evaluation, ranked, title, folder)
+        library = open_library([member.key for member in members], shelves, store)
+        stacks = {case: Stack.open(path(shelf.stack, store)) for case, shelf in shelves.items()}
+        write_results(evaluate(library, stacks, choices), members, title, folder)
 
     return obtain(request, store, build)

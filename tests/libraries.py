@@ -35,6 +35,17 @@ def open_library(folder: Path, cases: Sequence[str], names: Sequence[str], order
     )
 
 
+def counts(library: Library, weights: np.ndarray, threshold: float) -> np.ndarray:
+    """(4,) tp, fp, fn, tn of the mean under weights (member,), over all cases, plainly."""
+    found = np.zeros(4)
+    for case in library.cases:
+        for block in library.blocks(case):
+            above = weights @ block.probabilities.astype("float64") / weights.sum() > threshold
+            sides = above & block.truth, above & ~block.truth, ~above & block.truth, ~above & ~block.truth
+            found += [np.count_nonzero(side) for side in sides]
+    return found
+
+
 def scene(random: np.random.Generator, shape: tuple[int, int], noise: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """A truth (y, x) of squares and predictions (member, y, x) whose errors are in part their own, by `noise`."""
     truth = np.zeros(shape, bool)

@@ -188,3 +188,9 @@ def test_two_thousand_resamples_of_a_thousand_landslides_take_well_under_a_secon
     start = time.process_time()
     over_landslides({"event": units}).interval(f1)
     assert time.process_time() - start < 1
+
+
+def test_an_event_of_which_nothing_was_observed_adds_nothing() -> None:
+    units = {"a": np.array([[5, 1, 2, 90], [3, 0, 4, 70]]), "nothing": np.zeros((0, 4), "int64")}
+    assert over_landslides(units).interval(f1) == over_landslides({"a": units["a"]}).interval(f1)
+    assert over_landslides({"nothing": units["nothing"]}).interval(f1) is None

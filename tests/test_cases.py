@@ -18,6 +18,10 @@ CASE = {
 }
 
 
+CHIPS = {"kind": "archive", "format": "landslide4sense", "folder": "."}
+STAC = {"kind": "stac", "catalog": "../catalog.json"}
+
+
 def written(folder: Path, **changes: object) -> Path:
     path = folder / "cases" / "case.yaml"
     path.parent.mkdir(exist_ok=True)
@@ -113,6 +117,14 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert case.inventory.path == str(tmp_path / "cases" / "inventory.gpkg")
 
 
+def test_land_cover_is_found_beside_the_case_and_survives_json(tmp_path: Path) -> None:
+    case = load_case(written(tmp_path, cover={"path": "../cover/a.tif", "names": {1: "forest", 2: "field"}}))
+    assert case.cover is not None
+    assert case.cover.path == str(tmp_path / "cover" / "a.tif")
+    assert Case.model_validate_json(case.model_dump_json()) == case
+    assert case.cover.names == {1: "forest", 2: "field"}
+
+
 def test_urls_stay_urls(tmp_path: Path) -> None:
     source = {"kind": "stac", "catalog": "https://example.org/stac/v1", "dem": {"collection": "dem"}}
     assert load_case(written(tmp_path, source=source)).source.catalog == "https://example.org/stac/v1"
@@ -137,6 +149,14 @@ def test_urls_stay_urls(tmp_path: Path) -> None:
         ({"aoi": [10, 45, 10.1, 95]}, "aoi"),
         ({"aoi": None}, "needs aoi"),
         ({"aoi": "nowhere.geojson"}, "nowhere.geojson is no readable GeoJSON"),
+        ({"cover": {"path": "c.tif"}}, "cover.names: Field required"),
+        ({"cover": {"path": "c.tif", "names": {}}}, "cover.names: .*at least 1 item"),
+        ({"cover": {"path": "c.tif", "names": {255: "sea"}}}, "cover.names.255.*less than or equal to 254"),
+        ({"cover": {"path": "c.tif", "names": {1: " "}}}, "cover.names.1: a class of land cover needs a name"),
+        ({"cover": {"path": "c.tif", "names": {1: "forest"}, "band": 2}}, "cover.band: unknown key"),
+        ({"cover": {"path": "https://a.b/c.tif", "names": {1: "forest"}}}, "cover.path: https://a.b/c.tif is no local"),
+        ({"cover": {"path": "c.tif", "names": {1: "forest"}}, "source": CHIPS}, "an archive brings its own grids"),
+        ({"source": STAC | {"sentinel1": {"collection": "s1", "direction": "up"}}}, "direction: .*'ascending'"),
         ({"source": {"kind": "magic"}}, "source"),
         ({"source": {"kind": "files", "bands": {"nonsense": "a.tif"}}}, "unknown band"),
     ],

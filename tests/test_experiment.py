@@ -7,7 +7,7 @@ from landslide.bands import BAND_SETS, BANDS, known, positions
 from landslide.errors import BandError, InputError
 from landslide.experiment import load_experiment
 
-PLACES = {"a": 10.0, "b": 11.0, "c": 12.0}
+PLACES = {"a": 10.0, "b": 12.0, "c": 14.0}
 
 
 def world(folder: Path, roles: tuple[str, ...] = ("train", "validation", "test"), **changes: object) -> Path:
@@ -93,7 +93,7 @@ def test_neighbours_on_two_sides_of_the_split_are_refused(tmp_path: Path) -> Non
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(case))
     with pytest.raises(InputError, match=r"a \(train\) and c \(test\) are 0\.8 km apart"):
         load_experiment(path)
-    (tmp_path / "experiment.yaml").write_text(path.read_text() + "separation_km: 0.5\n")
+    (tmp_path / "experiment.yaml").write_text(path.read_text() + "separation_km: 0.5\nwithin_event: true\n")
     load_experiment(path)
 
 

@@ -15,7 +15,7 @@ from landslide.evaluation.library import Library, Truth, predict, predict_reques
 from landslide.evaluation.sizes import all_sizes, greatest_sum
 from landslide.mapping.windows import probability_rows
 from landslide.stack import IGNORE, Stack
-from tests.libraries import open_library, scene, write_case
+from tests.libraries import counts, open_library, scene, write_case
 from tests.stacks import BANDS, toy_stack
 
 NORMALISATION = Normalisation(mean=(0.0,) * len(BANDS), std=(2.0,) * len(BANDS))
@@ -98,11 +98,12 @@ def test_counts_of_every_size_are_those_of_numpy(
     library = open_library(folder, ["a"], [f"m{i}" for i in range(members)])
     sizes = all_sizes(library, threshold, size)
     weights = np.tril(np.ones((members, members))) / np.arange(1, members + 1)[:, None]
-    by_product, everywhere = averages.counts(library, weights, threshold)["a"], np.ones_like(truth)
+    (block,) = library.blocks("a")
+    by_product, everywhere = averages.means(block, weights, ["probability"] * members) > threshold, np.ones_like(truth)
     for k in range(1, members + 1):
         expected = Counts.of(stored_as[:k].mean(axis=0) > threshold, truth, everywhere)
         assert tuple(sizes.curve["a"][k - 1]) == (expected.tp, expected.fp, expected.fn, expected.tn)
-        assert np.abs(by_product[k - 1] - sizes.curve["a"][k - 1]).max() <= 1
+        assert abs(np.count_nonzero(by_product[k - 1]) - sizes.curve["a"][k - 1][:2].sum()) <= 1
         alone = Counts.of(stored_as[k - 1] > threshold, truth, everywhere)
         assert tuple(sizes.alone["a"][k - 1]) == (alone.tp, alone.fp, alone.fn, alone.tn)
 
@@ -132,11 +133,27 @@ def test_histograms_of_averages_cut_as_counts_do(tmp_path: Path) -> None:
     for case in "ab":
         write_case(tmp_path, case, *zip(*(scene(random, (30, 40), [1, 2, 3]) for _ in range(2)), strict=True))
     library, weights = open_library(tmp_path, ["a", "b"], ["x", "y", "z"]), np.array([[0.5, 0.3, 0.2], [0, 0, 1]])
-    counted, found = averages.counts(library, weights, 0.25), averages.histograms(library, weights)
-    for case in "ab":
-        fp, tp = np.moveaxis(ranking.mapped_above(found[case])[..., ranking.BINS // 4], -1, 0)
-        assert counted[case][:, :2].tolist() == np.stack([tp, fp], -1).tolist()
-        assert counted[case].sum(1).tolist() == [2 * 30 * 40] * 2
+    found = averages.histograms(library, weights, ["probability"] * 2)
+    fp, tp = np.moveaxis(ranking.mapped_above(found["a"] + found["b"])[..., ranking.BINS // 4], -1, 0)
+    for way in range(2):
+        expected = counts(library, weights[way], 0.25)
+        assert (tp[way], fp[way]) == tuple(expected[:2])
+    assert found["a"].sum((1, 2)).tolist() == [2 * 30 * 40] * 2
+
+
+def test_logits_are_averaged_where_a_way_says_so(tmp_path: Path) -> None:
+    truth, probability = scene(np.random.default_rng(0), (20, 30), [1, 2, 3])
+    probability[0, 0, :3] = 0, 1, 0.5
+    write_case(tmp_path, "a", [truth], [probability])
+    (block,) = open_library(tmp_path, ["a"], ["x", "y", "z"]).blocks("a")
+    weights = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.0, 0.0, 1.0]])
+    means = averages.means(block, weights, ["logit", "probability", "logit"])
+    p = block.probabilities.astype("float64")
+    with np.errstate(divide="ignore"):
+        logits = np.clip(np.log(p / (1 - p)), -8, 8)
+    assert means[0] == pytest.approx(1 / (1 + np.exp(-weights[0] @ logits)), abs=1e-5)
+    assert means[1] == pytest.approx(weights[1] @ p, abs=1e-6)
+    assert means[2] == pytest.approx(p[2], abs=1e-3)
 
 
 def test_requests_name_all_that_a_result_depends_on() -> None:

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from landslide.ensemble import Ensemble
 from landslide.errors import BandError, InputError
+from landslide.evaluation.calibration import Platt
+from landslide.evaluation.uncertainty import mutual_information
 from landslide.mapping import SUMMARY, MapOptions, MapSummary, map_event, map_request
 from landslide.mapping.layers import hillshade, picture_shape
 from landslide.mapping.pictures import round_below
@@ -76,14 +78,37 @@ def test_probability_and_spread_are_the_members_mean_and_deviation(tmp_path, ech
     mean = np.average(each, axis=0, weights=(3, 1))
     spread = np.sqrt(np.average((each - mean) ** 2, axis=0, weights=(3, 1)))
     with rasterio.open(folder / "probability.tif") as raster:
-        assert raster.descriptions == ("probability", "spread")
-        assert raster.dtypes == ("float32", "float32")
+        assert raster.descriptions == ("probability", "spread", "mutual_information")
+        assert raster.units == ("1", "1", "bit")
+        assert raster.dtypes == ("float32",) * 3
         assert np.isnan(raster.nodata)
         assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         np.testing.assert_array_equal(np.isnan(raster.read(1)), np.isnan(logit))
         seen = np.isfinite(logit)
         np.testing.assert_allclose(raster.read(1)[seen], mean[seen], rtol=1e-4)
         np.testing.assert_allclose(raster.read(2)[seen], spread[seen], rtol=1e-3, atol=1e-6)
+        told = mutual_information(each[:, seen], np.array([0.75, 0.25]))
+        np.testing.assert_allclose(raster.read(3)[seen], told, rtol=1e-2, atol=1e-5)
+
+
+def test_a_map_votes_calibrates_and_cuts_as_its_ensemble_says(tmp_path, echoes):
+    values = bands(missing=30)
+    stack = write_stack(tmp_path / "stack", values)
+    platt = Platt(slope=1.5, bias=-0.5)
+    ensemble = write_ensemble(
+        tmp_path / "ensemble", ["dndvi_median"], (3.0, 1.0), scale="logit", calibration=platt, threshold=0.8,
+        confidence={"medium": 0.5, "high": 0.999},
+    )  # fmt: skip
+    (tmp_path / "map").mkdir()
+    map_event(stack, ensemble, tmp_path / "map", OPTIONS)
+    logit = values["dndvi_median"]
+    expected = sigmoid(1.5 * (0.75 * np.clip(logit, -8, 8) + 0.25 * logit / 2) - 0.5)
+    with rasterio.open(tmp_path / "map" / "probability.tif") as raster:
+        probability = raster.read(1)
+    np.testing.assert_allclose(probability, expected, rtol=1e-3, atol=1e-5)
+    row = pyogrio.read_dataframe(tmp_path / "map" / "landslides.gpkg").iloc[0]
+    assert row.confidence == ("high" if row.probability_mean >= 0.999 else "medium")
+    assert "Confidence" in (tmp_path / "map" / "report.html").read_text()
 
 
 def test_a_large_map_has_overviews(tmp_path, echoes):
@@ -117,7 +142,7 @@ def test_geopackage_has_its_schema_with_and_without_landslides(tmp_path, echoes)
     for info in (some, none):
         assert info["fields"].tolist() == [
             "id", "area_m2", "probability_mean", "probability_max", "spread_mean", "slope_mean_deg",
-            "elevation_mean_m", "pre_start", "pre_end", "post_start", "post_end", "ensemble",
+            "elevation_mean_m", "pre_start", "pre_end", "post_start", "post_end", "confidence", "ensemble",
         ]  # fmt: skip
         assert info["geometry_type"] == "MultiPolygon"
         assert info["crs"] == "EPSG:32654"
@@ -207,10 +232,11 @@ def test_a_real_network_maps_a_scene_smaller_than_its_stride(tmp_path):
     noise = np.random.default_rng(0).normal(size=(5, 7)).astype("float32")
     summary, folder = mapped(tmp_path, {"dndvi_median": noise}, options=MapOptions())
     with rasterio.open(folder / "probability.tif") as raster:
-        probability, spread = raster.read()
+        probability, spread, information = raster.read()
     assert probability.shape == (5, 7)
     assert ((probability > 0) & (probability < 1)).all()
     assert (spread > 0).all()
+    assert ((information >= 0) & (information < 1)).all()
     assert summary.windows == 1
 
 

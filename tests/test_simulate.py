@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -18,16 +19,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.warp import transform_bounds
 from scipy import ndimage, stats
+from typer.testing import CliRunner
 
+from flows.cli import app
+from landslide.cases import load_case
 from landslide.errors import InputError
+from landslide.evaluation.slices import sun_at
 from landslide.simulate import Truth, World, simulate_world
-from landslide.simulate.changes import Look, paint, truth
+from landslide.simulate.changes import COVER_NAMES, Look, known_cover, paint, truth
 from landslide.simulate.landscape import Cover, green_fraction, make_landscape
 from landslide.simulate.noise import power_law
 from landslide.simulate.places import PLACES, places
 from landslide.simulate.scenes import Event
 from landslide.simulate.sentinel1 import LOOKS, Orbit, backscatter, radar_geometry, speckle
-from landslide.simulate.sentinel2 import clearness, optical_scene, sun_at, surface_reflectance
+from landslide.simulate.sentinel2 import _clouds, clearness, optical_scene, surface_reflectance
 from landslide.simulate.site import mgrs_tile, site_of
 from landslide.simulate.slides import SMALLEST_M2, draw_areas, make_slides, size_law
 from landslide.simulate.terrain import PIXEL, describe
@@ -368,6 +373,85 @@ def test_truth_inventory_and_counts_agree(world: World):
         np.testing.assert_allclose(frame.geometry.area, frame.area_m2, atol=0.06)
         inside = frame.geometry.intersection(shapely.box(*bounds)).area.sum()
         assert counts[Truth.LANDSLIDE] * PIXEL**2 == pytest.approx(inside, rel=0.15)
+
+
+def test_cover_is_known_with_what_is_mistaken_for_landslides_on_top(world: World, events: list[Event]):
+    event = events[1]
+    kinds, before = truth(event.changes), event.landscape.cover
+    known = known_cover(before, kinds)
+    untouched = kinds <= Truth.LANDSLIDE
+    np.testing.assert_array_equal(known[untouched], before[untouched] + 1)
+    assert len({COVER_NAMES[number] for number in known[kinds == Truth.LANDSLIDE]} & {"forest", "grass"}) == 2
+    for kind, name in ((Truth.CLEAR_CUT, "clear-cut"), (Truth.HARVEST, "harvest"), (Truth.SNOW, "snow")):
+        assert {COVER_NAMES[number] for number in known[kinds == kind]} == {name}
+    assert [COVER_NAMES[1 + kind] for kind in Cover] == ["forest", "grass", "field", "rock", "water"]
+    for path in world.cases:
+        cover = load_case(path).cover
+        assert cover is not None
+        assert cover.names == COVER_NAMES
+        with rasterio.open(cover.path) as raster, rasterio.open(world.folder / "truth" / f"{path.stem}.tif") as of:
+            assert (raster.transform, raster.crs, raster.shape) == (of.transform, of.crs, of.shape)
+            assert set(np.unique(raster.read(1))) <= set(COVER_NAMES)
+            np.testing.assert_array_equal(raster.read(1) > 10, of.read(1) > Truth.LANDSLIDE)
+
+
+@pytest.mark.parametrize("cloudiness", [0.0, 0.8])
+def test_cloudiness_changes_optical_scenes_alone(world: World, tmp_path: Path, cloudiness: float):
+    other = simulate_world(tmp_path / "other", events=3, size=64, seed=5, cloudiness=cloudiness)
+    before, after = _digests(world.folder), _digests(other.folder)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert {name.split("/")[0] for name in changed} == {"sentinel-2-l2a", "world.json"}
+    assert json.loads((other.folder / "world.json").read_text())["parameters"]["cloudiness"] == cloudiness
+    given, taken = (_cloud_covers(place) for place in (world, other))
+    if cloudiness == 0:
+        assert max(taken) < 2
+        assert len(taken) > len(given)
+    else:
+        assert np.mean(taken) > np.mean(given) + 8
+        assert len(taken) < 0.8 * len(given)
+    with pytest.raises(InputError, match="cloudiness"):
+        simulate_world(other.folder, events=3, size=64, seed=5)
+
+
+def _cloud_covers(world: World) -> list[float]:
+    optical = pystac.Catalog.from_file(str(world.catalog)).get_child("sentinel-2-l2a")
+    return [item.properties["eo:cloud_cover"] for item in optical.get_items()]
+
+
+def test_cloudiness_is_the_mean_cover_of_all_overpasses(events: list[Event]):
+    landscape = events[0].landscape
+    for mean in (0.2, 0.7):
+        place = replace(landscape.place, cloudiness=mean)
+        random = np.random.default_rng(1)
+        shares = [(_clouds(random, replace(landscape, place=place)) > 0.13).mean() for _ in range(150)]
+        assert np.mean(shares) == pytest.approx(mean, abs=0.08)
+
+
+@pytest.mark.parametrize("cloudiness", [-0.1, 1.0, float("nan")])
+def test_a_cloudiness_out_of_range_is_refused(tmp_path: Path, cloudiness: float):
+    with pytest.raises(InputError, match="is no mean cloud cover from 0 to less than 1"):
+        simulate_world(tmp_path / "w", cloudiness=cloudiness)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sky_that_stays_closed_is_refused_and_leaves_nothing(tmp_path: Path):
+    with pytest.raises(InputError, match=r"Cloudiness 0\.999 leaves Amber Ridge no Sentinel-2 scene"):
+        simulate_world(tmp_path / "w", events=3, size=64, cloudiness=0.999)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_takes_a_cloudiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def simulated(*given: object) -> World:
+        asked.append(given)
+        return World(tmp_path, tmp_path, [], tmp_path)
+
+    monkeypatch.setattr("landslide.simulate.simulate_world", simulated)
+    for words in (["--cloudiness", "0.6"], []):
+        assert CliRunner().invoke(app, ["simulate", str(tmp_path), *words]).exit_code == 0
+    assert [given[-1] for given in asked] == [0.6, None]
+    assert CliRunner().invoke(app, ["simulate", str(tmp_path), "--cloudiness", "60"]).exit_code == 2
 
 
 def test_cases_name_what_exists_and_the_elevation_reaches_around_the_area(world: World):

@@ -265,6 +265,48 @@ def test_orbits_are_kept_apart(world: World) -> None:
     assert whole(source).values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-4)
 
 
+def two_directions(world: World) -> Path:
+    for when, days in RADAR.items():
+        world.radar(days[0], POWER[when])
+        world.radar(days[1], POWER[when] * 5, **{"sat:orbit_state": "DESCENDING", "sat:relative_orbit": 168})
+    return world.save()
+
+
+@pytest.mark.parametrize(("direction", "power"), [("ascending", 0.1), ("descending", 0.5)])
+def test_one_direction_alone(world: World, direction: str, power: float) -> None:
+    source = open_source(case(two_directions(world), "1", sentinel1={"direction": direction}))
+    assert {scene.orbit.split("-")[0].lower() for scene in source.scenes()} == {direction}
+    block = whole(source)
+    assert block.values["vv_pre"] == pytest.approx(10 * np.log10(power), abs=1e-4)
+    assert (block.seen["s1_pre"] == 1).all()
+
+
+def test_a_direction_that_is_not_there_is_an_empty_window_that_names_it(world: World) -> None:
+    for days in RADAR.values():
+        world.radar(days[0], 0.1)
+    world.radar("2021-06-01", 0.1, **{"sat:orbit_state": "descending"})
+    catalog = world.save()
+    words = r"no usable descending Sentinel-1 scene .*pre window.*nearest in time it has S1_2021-06-01 of 2021-06-01\. "
+    with pytest.raises(EmptyWindowError, match=words) as error:
+        open_source(case(catalog, "1", sentinel1={"direction": "descending"}))
+    assert "S1_2022" not in str(error.value), "scenes of the other direction are no help"
+
+
+def test_where_only_the_other_direction_flew_the_error_says_so(world: World) -> None:
+    for days in RADAR.values():
+        world.radar(days[0], 0.1)
+    with pytest.raises(EmptyWindowError, match=r"has scenes that are not descending.*leave `direction` or the sensor"):
+        open_source(case(world.save(), "1", sentinel1={"direction": "descending"}))
+
+
+def test_a_scene_without_a_direction_is_named_where_one_is_asked_for(world: World) -> None:
+    for days in RADAR.values():
+        world.radar(days[0], 0.1)
+    world.radar("2022-02-20", 0.1, **{"sat:orbit_state": None})
+    with pytest.raises(SourceError, match="item S1_2022-02-20 states no sat:orbit_state"):
+        open_source(case(world.save(), "1", sentinel1={"direction": "ascending"}))
+
+
 def test_decibels_become_power_and_nodata_of_the_item_is_missing(world: World) -> None:
     values = np.full(GRID.shape, -10.0)
     values[:10] = -999

@@ -10,10 +10,11 @@ import shapely
 import yaml
 
 from landslide.cases import Case, load_case
-from landslide.errors import InputError, SourceError
+from landslide.errors import InputError, NoOverlapError, SourceError
 from landslide.grid import grid
 from landslide.sources import open_source
 from landslide.stack import Stack, prepare, prepare_request
+from landslide.store import Request
 
 AOI = [9.0, 45.0, 9.006, 45.004]
 CLOUD, VEGETATION = 9, 4
@@ -100,6 +101,106 @@ def test_the_title_and_role_do_not_make_another_stack_but_the_files_do(tmp_path:
     assert key() == first
     case_file(tmp_path / "in", scl=5)
     assert key() != first
+
+
+class Fixed:
+    """A source of which only the fingerprint is asked."""
+
+    def fingerprint(self) -> str:
+        return "0" * 64
+
+
+def cover_file(path: Path, values: np.ndarray, crs: str = "EPSG:4326", nodata: float | None = None) -> Path:
+    """Classes over the area of interest and a little around it, in degrees unless the area is moved."""
+    west, south, east, north = AOI
+    rows, columns = values.shape
+    to = rasterio.transform.from_bounds(west - 0.001, south - 0.001, east + 0.001, north + 0.001, columns, rows)
+    profile = {"driver": "GTiff", "height": rows, "width": columns, "count": 1, "dtype": values.dtype, "nodata": nodata}
+    with rasterio.open(path, "w", crs=crs, transform=to, **profile) as file:
+        file.write(values[None])
+    return path
+
+
+def test_cover_is_warped_by_the_nearest_pixel_and_named(tmp_path: Path) -> None:
+    west, south, east, north = AOI
+    values = np.full((60, 80), 7, "uint8")
+    values[:, 40:], values[:5], values[-20:, :20] = 200, 0, 255
+    cover = {"path": str(cover_file(tmp_path / "cover.tif", values, nodata=0)), "names": {7: "forest", 200: "water"}}
+    triangle = {"type": "Polygon", "coordinates": [[[west, south], [east, south], [west, north], [west, south]]]}
+    stack = prepared(case_file(tmp_path / "in", cover=cover, aoi=triangle), tmp_path / "out")
+    found = stack.cover("scene")
+    assert found is not None
+    assert found.dtype == np.uint8
+    with stack.reader("scene") as reader:
+        assert found.shape == reader.shape
+        observed = np.isfinite(reader.read(["dndvi_median"])[0])
+    assert set(np.unique(found)) == {7, 200, 255}, "no class is invented between two"
+    middle = found.shape[1] // 2
+    assert (found[10:25, : middle - 2] == 7).all()
+    assert (found[10:25, middle + 2 :] == 200).all()
+    assert (found[-8:, :8] == 255).all(), "255 in the file is unknown"
+    assert (found[~observed] != 255).any(), "it is known outside the polygon, too"
+    assert stack.cover_names == {7: "forest", 200: "water"}
+
+
+def test_beyond_its_file_cover_is_unknown_and_without_any_it_is_none(tmp_path: Path) -> None:
+    half = cover_file(tmp_path / "half.tif", np.full((60, 80), 1, "uint8"))
+    path = case_file(tmp_path / "in", aoi=[9.0, 45.0, 9.012, 45.004], cover={"path": str(half), "names": {1: "forest"}})
+    found = prepared(path, tmp_path / "out").cover("scene")
+    assert found is not None
+    assert (found[:, :40] == 1).all()
+    assert (found[:, -30:] == 255).all()
+    without = prepared(case_file(tmp_path / "in"), tmp_path / "without")
+    assert without.cover("scene") is None
+    assert without.cover_names == {}
+
+
+@pytest.mark.parametrize(("number", "words"), [(1.5, "holds 1.5"), (-3.0, "holds -3"), (300.0, "holds 300")])
+def test_what_is_no_class_is_refused(tmp_path: Path, number: float, words: str) -> None:
+    path = cover_file(tmp_path / "cover.tif", np.full((60, 80), number, "float32"))
+    with pytest.raises(SourceError, match=rf"cover\.tif {words}.*whole number from 0 to 254"):
+        prepared(case_file(tmp_path / "in", cover={"path": str(path), "names": {1: "forest"}}), tmp_path / "out")
+
+
+def test_cover_of_another_place_or_none_is_refused(tmp_path: Path) -> None:
+    elsewhere = cover_file(tmp_path / "elsewhere.tif", np.ones((60, 80), "uint8"), crs="EPSG:32632")
+    for number, (path, error, words) in enumerate((
+        (elsewhere, NoOverlapError, r"case valley: the land cover .*elsewhere\.tif covers"),
+        (tmp_path / "in" / "case.yaml", SourceError, r"cannot read .*case\.yaml"),
+    )):  # fmt: skip
+        cover = {"path": str(path), "names": {1: "forest"}}
+        with pytest.raises(error, match=words):
+            prepared(case_file(tmp_path / "in", cover=cover), tmp_path / f"out{number}")
+    missing = load_case(case_file(tmp_path / "in", cover={"path": str(tmp_path / "no.tif"), "names": {1: "forest"}}))
+    with pytest.raises(InputError, match=r"no\.tif"):
+        prepare_request(missing, Fixed())  # type: ignore[arg-type]
+
+
+def test_cover_makes_another_stack_only_where_a_case_has_it(tmp_path: Path) -> None:
+    def request(**changes: object) -> Request:
+        return prepare_request(load_case(case_file(tmp_path / "in", **changes)), Fixed())  # type: ignore[arg-type]
+
+    file = cover_file(tmp_path / "cover.tif", np.ones((60, 80), "uint8"))
+    plain, known = request(), request(cover={"path": str(file), "names": {1: "forest"}})
+    assert "cover" not in plain.parameters
+    assert set(plain.inputs) == {"source"}
+    assert known.key != plain.key
+    cover_file(file, np.full((60, 80), 2, "uint8"))
+    assert request(cover={"path": str(file), "names": {1: "forest"}}).key != known.key
+
+
+def test_a_direction_makes_another_stack_only_where_a_case_asks_for_it() -> None:
+    def request(**radar: str) -> Request:
+        source = {"kind": "stac", "catalog": "https://example.org", "sentinel1": {"collection": "s1", **radar}}
+        return prepare_request(Case.model_validate({**stub(), "source": source}), Fixed())  # type: ignore[arg-type]
+
+    both, one = request(), request(direction="ascending")
+    assert set(both.parameters["source"]["sentinel1"]) == {"collection", "vv", "vh", "unit"}
+    assert one.parameters["source"]["sentinel1"]["direction"] == "ascending"
+    assert one.key != both.key
+    earth_engine = {**stub(), "source": "earthengine"}
+    told = prepare_request(Case.model_validate(earth_engine), Fixed()).parameters  # type: ignore[arg-type]
+    assert told["source"]["sentinel1"]["direction"] is None, "as keys have had it from the start"
 
 
 def test_a_folder_without_a_prepared_case_is_named(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from landslide.ensemble import Ensemble, EnsembleInfo, assemble, load_member, rank, voters
+from landslide.ensemble import Candidate, Ensemble, EnsembleInfo, Normalisation, assemble, load_member, rank, voters
 from landslide.errors import BandError, InputError, TrainingError
-from landslide.evaluation.curves import Ranked, evaluate
+from landslide.evaluation.choosing import Choice
+from landslide.evaluation.confidence import Cuts
+from landslide.evaluation.curves import evaluate
+from landslide.evaluation.library import Library, predict, write_truth
 from landslide.evaluation.results import write_results
 from landslide.models import MemberSpec
 from landslide.stack import Stack
@@ -261,15 +264,21 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
 ) -> None:
     tiles, stack = world
     normalisation = tiles.normalisation(BANDS)
-    ranked = [Ranked.from_weights(spec(loss=str(i)), 0.5, member / WEIGHTS, "cpu") for i, member in enumerate(members)]
-    evaluation = evaluate(ranked, [stack], BANDS, normalisation, 0.5, 20)
+    ranked = [Candidate(str(i), spec(loss=str(i)), 0.5, member / WEIGHTS) for i, member in enumerate(members)]
+    library = predicted(ranked, stack, normalisation, tmp_path)
+    paper = Choice(
+        way="paper", scale="probability", weights={"0": 0.5, "1": 0.5}, calibration=None, threshold=0.5,
+        confidence=Cuts(medium=0.6, high=0.7), effective=2,
+    )  # fmt: skip
+    evaluation = evaluate(library, {"c": stack}, [paper])
     with stack.reader("scene") as reader:
         values = reader.read(BANDS)
     label = stack.label("scene")
     assert label is not None
     batch = torch.from_numpy(normalisation.apply(values))[None]
     with torch.inference_mode():
-        probabilities = [torch.sigmoid(member.load()(batch))[0, 0].numpy() for member in ranked]
+        networks = [load_member(member.spec, member.weights) for member in ranked]
+        probabilities = [torch.sigmoid(network(batch))[0, 0].half().float().numpy() for network in networks]
     mean = np.mean(probabilities, axis=0) > 0.5
     pooled = evaluation.curve[1].pooled
     assert pooled.tp == int((mean & (label == 1)).sum())
@@ -281,7 +290,8 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
     write_results(evaluation, ranked, "toy", tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["size"] == 2
-    assert metrics["pooled"]["tp"] == pooled.tp
+    assert metrics["pooled"] == metrics["curve"][1]["pooled"] == metrics["ways"][0]["pooled"]
+    assert metrics["ways"][0]["gain"] == 0
     lines = (tmp_path / "curve.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2 * 2  # header; ensemble and member; two sizes; pooled and one case
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curve.png", "performance.png", "sizes.png"))
@@ -293,6 +303,17 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
     assert 0 < metrics["average_precision"] <= 1
     assert sum(part["tp"] for part in metrics["slices"]["slope"].values()) == pooled.tp, "slices part the scene"
     assert list(metrics["slices"]["looks of s2_post"]) == ["3–4 looks"]
+
+
+def predicted(ranked: list[Candidate], stack: Stack, normalisation: Normalisation, folder: Path) -> Library:
+    """The library of a case, as the predict stage writes it."""
+    places = [folder / "truth", *(folder / member.key for member in ranked)]
+    for place in places:
+        place.mkdir()
+    write_truth(stack, BANDS, places[0])
+    for place, member in zip(places[1:], ranked, strict=True):
+        predict(load_member(member.spec, member.weights), stack, places[0], normalisation, 512, 128, place)
+    return Library.open([member.key for member in ranked], {"c": places[0]}, {"c": places[1:]})
 
 
 def number_of_patches(truth: np.ndarray) -> int:

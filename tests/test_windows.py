@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landslide.mapping.windows import logit_rows, probability_rows, starts, taper
+from landslide.models import ARCHITECTURES, build
 from tests.mapping_case import Echo
 
 
-def stitched(network, values, window, overlap):
+def stitched(network, values, window, overlap, kind="fp32"):
     def read(roi):
         return values[:, roi[0], roi[1]]
 
-    rows = list(logit_rows(network, read, values.shape[1:], window, overlap))
+    rows = list(logit_rows(network, read, values.shape[1:], window, overlap, kind))
     assert [part.start for part, _ in rows] == [0, *(part.stop for part, _ in rows[:-1])]
     assert rows[-1][0].stop == values.shape[1]
     return np.concatenate([block for _, block in rows])
@@ -77,3 +78,53 @@ def test_a_scene_of_one_window_is_one_pass(shape):
     network = Counting()
     stitched(network, np.zeros((1, *shape), "float32"), 64, 16)
     assert network.passes == 1
+
+
+def settled(architecture, bands):
+    """An untrained network whose batch norms have seen some input, and input for it of one window."""
+    torch.manual_seed(0)
+    network = build(architecture, "resnet18", bands).train()
+    values = torch.randn(2, bands, 16, 16).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    with torch.no_grad():
+        network(values)
+    return network.eval(), values[0].numpy()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_window_gives_what_the_network_gives_as_it_stands(architecture):
+    network, values = settled(architecture, 3)
+    before = {name: (value.clone(), value.stride()) for name, value in network.state_dict().items()}
+    with torch.inference_mode():
+        plain = torch.sigmoid(network(torch.from_numpy(values)[None]))[0, 0].numpy()
+    (found,) = [block for _, block in probability_rows(network, lambda roi: values, values.shape[1:], 128, 32)]
+    np.testing.assert_allclose(found, plain, atol=1e-4, rtol=0)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name][0])
+        assert value.stride() == before[name][1]
+
+
+class Product(Echo):
+    """Its logit is the first band times a factor, by a product that autocast knows; tells how it was computed."""
+
+    def forward(self, batch):
+        logits = torch.nn.functional.conv2d(batch[:, :1], self.factor.reshape(1, 1, 1, 1))
+        self.dtype = logits.dtype
+        return logits
+
+
+def test_bfloat16_is_asked_for():
+    values = np.random.default_rng(0).normal(0, 3, (2, 64, 90)).astype("float32")
+    network = Product()
+    np.testing.assert_allclose(stitched(network, values, 32, 8), values[0], rtol=1e-5)
+    assert network.dtype == torch.float32
+    coarse = stitched(network, values, 32, 8, "bf16")
+    assert network.dtype == torch.bfloat16
+    assert coarse.dtype == np.float32
+    np.testing.assert_allclose(coarse, values[0], rtol=2**-7)
+
+
+def test_the_arithmetic_around_stays_where_none_is_asked_for():
+    network = Product()
+    with torch.autocast("cpu", torch.bfloat16):
+        stitched(network, np.ones((1, 32, 32), "float32"), 32, 8)
+    assert network.dtype == torch.bfloat16

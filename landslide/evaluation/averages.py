@@ -1,16 +1,16 @@
-"""Weighted averages of members, several at a time: counts at a threshold, and histograms, from stored predictions."""
+"""Weighted averages of members, several at a time, and histograms of them, from stored predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landslide.evaluation import ranking
 from landslide.evaluation.library import Block, Library, single
+from landslide.evaluation.scales import Scale, link, unlink
 from landslide.evaluation.scores import Floats
-from landslide.evaluation.sizes import Table, completed
 
 PIECE = 2**12  # pixels: with 90 members 1.5 MB
 
@@ -28,39 +28,29 @@ def mean(probabilities: NDArray[np.float32], weights: Floats) -> NDArray[np.floa
     return np.asarray((relative @ probabilities) / relative.sum(-1, keepdims=True))
 
 
-def means(block: Block, weights: Floats) -> NDArray[np.float32]:
-    """(way, pixel) `mean` of a block under weights (way, member), in pieces that stay in the cache."""
+def means(block: Block, weights: Floats, scales: Sequence[Scale]) -> NDArray[np.float32]:
+    """(way, pixel) mean probabilities of a block, of weights (way, member) on the scale of each way, in pieces that
+    stay in the cache.
+    """
     values = np.empty((len(weights), len(block.pixels)), "float32")
+    rows = {scale: np.flatnonzero([one == scale for one in scales]) for scale in dict.fromkeys(scales)}
     for start in range(0, len(block.pixels), PIECE):
-        part = np.s_[:, start : start + PIECE]
-        values[part] = mean(single(block.probabilities[part]), weights)
+        part = slice(start, start + PIECE)
+        probabilities = single(block.probabilities[:, part])
+        for scale, ways in rows.items():
+            values[ways, part] = unlink(mean(link(probabilities, scale), weights[ways]), scale)
     return values
 
 
-def counts(library: Library, weights: Floats, threshold: float) -> dict[str, Table]:
-    """By case, counts (way, 4) of `mean > threshold`, of weights (way, member).
-
-    A product of matrices adds in an order of its own: a mean within rounding (10⁻⁷) of the threshold may fall on the
-    other side than in `all_sizes`.
-    """
-
-    def mapped(block: Block) -> NDArray[np.int64]:
-        above = means(block, weights) > np.float32(threshold)
-        sides = above[:, : block.positives], above[:, block.positives :]
-        return np.stack([np.count_nonzero(side, axis=1) for side in sides], -1)
-
-    nothing = np.zeros((len(weights), 2), "int64")
-    return {case: completed(sum(library.each(case, mapped), nothing), library, case) for case in library.cases}
-
-
 def histograms(
-    library: Library, weights: Floats, bin_of: Binning = ranking.bin_of, bins: int = ranking.BINS
-) -> dict[str, NDArray[np.int64]]:
+    library: Library, weights: Floats, scales: Sequence[Scale],
+    bin_of: Binning = ranking.bin_of, bins: int = ranking.BINS,
+) -> dict[str, NDArray[np.int64]]:  # fmt: skip
     """By case, pixels (way, 2, bin) by truth and mean probability: of `ranking`, or of another binning."""
 
     def binned(block: Block) -> NDArray[np.int64]:
         offset = bins * block.truth
-        places = (bin_of(mean) + offset for mean in means(block, weights))
+        places = (bin_of(mean) + offset for mean in means(block, weights, scales))
         return np.stack([np.bincount(place, minlength=2 * bins).reshape(2, bins) for place in places])
 
     nothing = np.zeros((len(weights), 2, bins), "int64")

@@ -105,6 +105,8 @@ def _whole(events: Mapping[str, Units]) -> Floats:
 
 def _draw(random: np.random.Generator, units: Units, times: NDArray[np.int64]) -> Floats:
     """Sums (resample, …) of as many units as there are, drawn with replacement, `times` (resample,) over."""
+    if not len(units):  # an event of which nothing was observed
+        return np.zeros((len(times), *units.shape[1:]))
     flat = np.asarray(units, "float64").reshape(len(units), -1)
     kinds, copies = np.unique(flat, axis=0, return_counts=True)
     drawn = random.multinomial(times * len(units), copies / len(units)).astype("float64")

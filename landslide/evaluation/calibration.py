@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit, logit
 
 from landslide.errors import InputError
@@ -61,6 +60,8 @@ class Platt(BaseModel):
 
         Targets are Platt's (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), which keep it finite where the two sides part.
         """
+        from scipy.optimize import minimize
+
         _check(counted)
         negative, positive = np.asarray(counted, "float64")
         total, n, p = counted.sum(), negative.sum(), positive.sum()
@@ -98,6 +99,8 @@ class Isotonic(BaseModel):
     @classmethod
     def fit(cls, counted: Histogram) -> Isotonic:
         """From a histogram; InputError without landslides or without anything else."""
+        from scipy.optimize import isotonic_regression
+
         _check(counted)
         pixels = counted.sum(0)
         used = np.flatnonzero(pixels)
@@ -162,8 +165,7 @@ def reliability(counted: Histogram, calibration: Platt | Isotonic | None = None)
     pixels, positives = counted.sum(0).astype("float64"), counted[1].astype("float64")
     if not (total := pixels.sum()):
         raise InputError("no pixel has a probability and a truth to compare. Give cases that overlap their inventories")
-    middle = expit(CENTRES)
-    forecast = middle if calibration is None else calibration.apply(middle).astype("float64")
+    forecast = forecasts(calibration)
     wide = classes(np.minimum((forecast * CLASSES).astype("int64"), CLASSES - 1), forecast, counted)
     below = np.cumsum(pixels) - pixels / 2
     massive = classes(np.minimum((below / total * CLASSES).astype("int64"), CLASSES - 1), forecast, counted)
@@ -178,6 +180,12 @@ def reliability(counted: Histogram, calibration: Platt | Isotonic | None = None)
         resolution=float(pixels @ (frequency - share) ** 2 / total),
         uncertainty=float(share * (1 - share)),
     )
+
+
+def forecasts(calibration: Platt | Isotonic | None) -> Floats:
+    """(bin,) what the middle of each bin says, as it is or calibrated."""
+    middle = expit(CENTRES)
+    return middle if calibration is None else calibration.apply(middle).astype("float64")
 
 
 def classes(place: NDArray[np.int64], forecast: Floats, counted: Histogram) -> list[Class]:

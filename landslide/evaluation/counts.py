@@ -44,6 +44,11 @@ class Counts(BaseModel):
         """Share of landslide pixels that are mapped (probability of detection)."""
         return _ratio(self.tp, self.tp + self.fn)
 
+    @classmethod
+    def from_row(cls, row: NDArray[np.integer]) -> Counts:
+        """From (4,) tp, fp, fn, tn, as `scores` takes them."""
+        return cls(**dict(zip(("tp", "fp", "fn", "tn"), row.tolist(), strict=True)))
+
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall; None only where nothing is true and nothing mapped."""

@@ -1,41 +1,40 @@
-"""Scores over the ensemble's size, from one forward pass a member and scene.
+"""The evaluation of an ensemble on test cases, from stored predictions: no network runs here.
 
-Members are taken in the order of their rank; a running mean of their probabilities is cut after each, so that every
-size k is scored on the way. Only pixels that were observed and are not marked to ignore count; their share is told.
+The curve and each member alone are the published protocol: the mean of the best k, cut at 0.5. The delivered ensemble,
+and what other ways of choosing would have delivered, are as they were chosen on validation cases. Only pixels that were
+observed and are not marked to ignore count; their share is told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from landslide.ensemble import Normalisation, load_member, observed
-from landslide.errors import InputError
+from landslide.bands import BANDS
+from landslide.evaluation.choosing import PAPER, Choice
 from landslide.evaluation.counts import Counts, total
 from landslide.evaluation.delivered import Delivered
-from landslide.evaluation.slices import Slices, by_looks, by_slope
-from landslide.grid import Roi, blocks
-from landslide.mapping.windows import probability_rows
-from landslide.models import MemberSpec
+from landslide.evaluation.gallery import Backdrop
+from landslide.evaluation.ground import slices_of
+from landslide.evaluation.library import Library
+from landslide.evaluation.sizes import Table, all_sizes
+from landslide.evaluation.slices import Slices
+from landslide.evaluation.voting import Picture, Vote, pictures
+from landslide.evaluation.ways import Shown, Sizes, Tally
 from landslide.progress import track
 from landslide.raster import Reader
-from landslide.sources import SEEN
-from landslide.stack import IGNORE, UNKNOWN, Stack
+from landslide.stack import Stack
 
-if TYPE_CHECKING:
-    from torch import nn
-
-DNDVI = "dndvi_median"
+DNDVI, VV = "dndvi_median", "vv_change"
 BINS = 4000
-BLOCK = 1024
+THRESHOLD = 0.5
+SHOWN = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 90)  # sizes whose interval is told
 
 
 class Scored(BaseModel):
@@ -54,31 +53,27 @@ class Scored(BaseModel):
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A member at its rank: `load()` gives its network in evaluation mode."""
-
-    name: str
-    validation_f1: float
-    load: Callable[[], nn.Module]
-
-    @classmethod
-    def from_weights(cls, spec: MemberSpec, validation_f1: float, weights: Path, device: str) -> Ranked:
-        """A trained member whose weights are read when its turn comes."""
-        return cls(spec.name, validation_f1, lambda: load_member(spec, weights, device))
-
-
-@dataclass(frozen=True)
 class Evaluation:
-    """`curve[k - 1]` is the mean of the best k members, `members` each alone; `observed` the share that counted;
-    `delivered` tells more of the ensemble of `size`.
+    """`curve[k - 1]` is the mean of the best k members, `members` each alone; `observed` the share of a case that
+    counted; `delivered` tells of the ensemble that was `chosen`, `ways` of it and of what it stands beside, `intervals`
+    are of F1 at some sizes, over landslides.
     """
 
     curve: list[Scored]
     members: list[Scored]
     observed: dict[str, float]
     baseline: tuple[float, Scored] | None
-    size: int
+    chosen: Choice
+    scored: Scored
     delivered: Delivered
+    ways: list[Shown]
+    intervals: dict[int, tuple[float, float] | None]
+    scenes: list[Scene]
+
+    @property
+    def size(self) -> int:
+        """Members of the delivered ensemble."""
+        return len(self.chosen.weights)
 
     def median_member_f1(self) -> float:
         """Median over members of the pooled F1 (an undefined F1 counts as 0)."""
@@ -87,103 +82,87 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Scene:
-    """One raster of a test case: `read(roi)` gives z-scores (band, y, x); truth and what counts are (y, x) in memory,
-    and so is dNDVI where the stack has it. `slices()` reads what parts the scene, by what it parts it by."""
+    """One raster of a test case in memory, (y, x): truth, what counts, dNDVI where the stack has it, what the
+    delivered ensemble says, NaN where nothing counts, and something to look at.
+    """
 
     case: str
-    read: Callable[[Roi], NDArray[np.float32]]
+    part: str
     truth: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     dndvi: NDArray[np.float32] | None
-    slices: Callable[[], dict[str, Slices]] = dict
+    probability: NDArray[np.float32]
+    image: Backdrop
 
 
-def scenes(
-    stacks: Sequence[Stack], bands: Sequence[str], normalisation: Normalisation, open_files: ExitStack
-) -> Iterator[Scene]:
-    """The rasters of prepared cases; InputError where a case has no label, BandError where a band is missing."""
-    for stack in stacks:
-        for part in stack.info.parts:
-            label = stack.label(part.name)
-            if label is None:
-                name = stack.info.case.id
-                raise InputError(f"case {name} has no inventory to score against. Add one, or use `landslide map`")
-            reader = open_files.enter_context(stack.reader(part.name))
-            valid = np.zeros(label.shape, bool)
-            for roi in blocks(reader.shape, BLOCK):
-                valid[roi] = observed(reader.read(bands, roi)) & (label[roi] != IGNORE)
-            dndvi = reader.read([DNDVI])[0] if DNDVI in reader.bands else None
-            read, slices = _scores(reader, bands, normalisation), _slices(stack, part.name, reader)
-            yield Scene(stack.info.case.id, read, label == 1, valid, dndvi, slices)
+def evaluate(library: Library, stacks: Mapping[str, Stack], choices: Sequence[Choice]) -> Evaluation:
+    """Score every ensemble size, every member, the dNDVI threshold and some choices; the first one is delivered.
 
-
-def _scores(reader: Reader, bands: Sequence[str], normalisation: Normalisation) -> Callable[[Roi], NDArray[np.float32]]:
-    return lambda roi: normalisation.apply(reader.read(bands, roi))
-
-
-def _slices(stack: Stack, part: str, reader: Reader) -> Callable[[], dict[str, Slices]]:
-    def read() -> dict[str, Slices]:
-        with stack.seen(part) as seen:
-            found = {f"looks of {name}": by_looks(seen.read([name])[0], UNKNOWN) for name in SEEN}
-        slope = {"slope": by_slope(reader.read(["slope"])[0])} if "slope" in reader.bands else {}
-        return slope | found
-
-    return read
-
-
-def evaluate(
-    members: Sequence[Ranked],
-    stacks: Sequence[Stack],
-    bands: Sequence[str],
-    normalisation: Normalisation,
-    threshold: float,
-    size: int,
-) -> Evaluation:
-    """Score every ensemble size, every member and the dNDVI threshold on labelled cases.
-
-    `size` is how many members the delivered ensemble has, or all where there are fewer.
+    The library's members are in the order of rank; `stacks` are the prepared cases of the library.
     """
-    with ExitStack() as open_files:
-        loaded = list(scenes(stacks, bands, normalisation, open_files))
-        return _evaluate(members, loaded, threshold, min(size, len(members)))
+    members = len(library.members)
+    votes = {choice.way: choice.vote(library.members) for choice in choices}
+    best = {k: Vote((np.arange(members) < k).astype("float64"), threshold=THRESHOLD) for k in SHOWN if k <= members}
+    first = votes[choices[0].way]
+    shown = [*votes.values(), *best.values(), replace(first, calibration=None)]
+    tally, sizes, delivered, scenes = Tally(votes), Sizes(list(best)), Delivered(first, choices[0].confidence), []
+    for case in track(library.cases, "Evaluating cases"):
+        for picture in pictures(library, case, shown):
+            scene, slices = _scene(case, stacks[case], picture)
+            tally.add(case, picture)
+            for place, k in enumerate(best, len(votes)):
+                sizes.add(case, k, picture.probabilities[place] > THRESHOLD, picture)
+            delivered.add(case, picture, len(shown) - 1, slices)
+            scenes.append(scene)
+    table = all_sizes(library, THRESHOLD)
+    beside = PAPER if PAPER in votes else choices[0].way
+    return Evaluation(
+        curve=_scored(table.curve, library),
+        members=_scored(table.alone, library),
+        observed=observed_shares(library),
+        baseline=best_dndvi_threshold(scenes),
+        chosen=choices[0],
+        scored=Scored(cases=tally.counts(choices[0].way)),
+        delivered=delivered,
+        ways=[tally.shown(choice, beside) for choice in choices],
+        intervals=sizes.intervals(),
+        scenes=scenes,
+    )
 
 
-def _evaluate(members: Sequence[Ranked], loaded: Sequence[Scene], threshold: float, size: int) -> Evaluation:
-    sums = [np.zeros(scene.truth.shape, "float64") for scene in loaded]
-    curve, alone = [], []
-    for k, member in enumerate(track(members, "Evaluating members"), 1):
-        network = member.load()
-        single, ensemble = [], []
-        for scene, running in zip(loaded, sums, strict=True):
-            probability = _probability(network, scene)
-            running += probability
-            single.append(Counts.of(probability > threshold, scene.truth, scene.valid))
-            ensemble.append(Counts.of(running / k > threshold, scene.truth, scene.valid))
-        alone.append(_per_case(loaded, single))
-        curve.append(_per_case(loaded, ensemble))
-        if k == size:
-            delivered = Delivered.of(loaded, [running / k for running in sums], threshold)
-    return Evaluation(curve, alone, _observed(loaded), best_dndvi_threshold(loaded), size, delivered)
+def _scene(case: str, stack: Stack, picture: Picture) -> tuple[Scene, dict[str, Slices]]:
+    part = picture.part.name
+    with stack.reader(part) as reader:
+        dndvi = reader.read([DNDVI])[0] if DNDVI in reader.bands else None
+        slices, image = slices_of(stack, part, reader), _image(reader, dndvi)
+    return Scene(case, part, picture.truth, picture.valid, dndvi, picture.probabilities[0].copy(), image), slices
 
 
-def _probability(network: nn.Module, scene: Scene) -> NDArray[np.float32]:
-    rows = probability_rows(network, scene.read, scene.truth.shape)
-    return np.concatenate([block for _, block in rows])
+def _image(reader: Reader, dndvi: NDArray[np.float32] | None) -> Backdrop:
+    """The change that people know best, or the first band that there is."""
+    if dndvi is not None:
+        return Backdrop(dndvi, "dNDVI")
+    name = VV if VV in reader.bands else reader.bands[0]
+    return Backdrop(reader.read([name])[0], name, BANDS[name].unit, diverging=name == VV)
 
 
-def _per_case(loaded: Sequence[Scene], counts: Sequence[Counts]) -> Scored:
-    cases: dict[str, Counts] = {}
-    for scene, count in zip(loaded, counts, strict=True):
-        cases[scene.case] = cases.get(scene.case, Counts()) + count
-    return Scored(cases=cases)
+def _scored(tables: Mapping[str, Table], library: Library) -> list[Scored]:
+    """A row of each member or size."""
+
+    def row(place: int) -> Iterator[tuple[str, Counts]]:
+        for case, table in tables.items():
+            yield case, Counts.from_row(table[place])
+
+    return [Scored(cases=dict(row(place))) for place in range(len(library.members))]
 
 
-def _observed(loaded: Sequence[Scene]) -> dict[str, float]:
-    pixels: dict[str, tuple[int, int]] = {}
-    for scene in loaded:
-        seen, all_ = pixels.get(scene.case, (0, 0))
-        pixels[scene.case] = seen + int(scene.valid.sum()), all_ + scene.valid.size
-    return {name: seen / all_ for name, (seen, all_) in pixels.items()}
+def observed_shares(library: Library) -> dict[str, float]:
+    """Of each case, the share of its pixels that counted."""
+    shares = {}
+    for case in library.cases:
+        parts = library.parts(case)
+        shares[case] = sum(part.pixels for part in parts) / sum(part.height * part.width for part in parts)
+    return shares
 
 
 def best_dndvi_threshold(loaded: Sequence[Scene]) -> tuple[float, Scored] | None:
@@ -203,8 +182,11 @@ def best_dndvi_threshold(loaded: Sequence[Scene]) -> tuple[float, Scored] | None
     tp, fp = np.cumsum(hits), np.cumsum(alarms)
     f1 = 2 * tp / np.maximum(tp + fp + positives, 1)
     threshold = float(np.linspace(-1, 1, BINS + 1)[int(f1.argmax()) + 1])
-    counts = [Counts.of(_below(scene, threshold), scene.truth, scene.valid) for scene in loaded]
-    return threshold, _per_case(loaded, counts)
+    counts: dict[str, Counts] = {}
+    for scene in loaded:
+        found = Counts.of(_below(scene, threshold), scene.truth, scene.valid)
+        counts[scene.case] = counts.get(scene.case, Counts()) + found
+    return threshold, Scored(cases=counts)
 
 
 def _histogram(scene: Scene, where: NDArray[np.bool_]) -> NDArray[np.float64]:

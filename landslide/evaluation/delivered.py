@@ -2,74 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from landslide.evaluation import calibration, ranking
 from landslide.evaluation.bootstrap import Resampled, over_events, over_landslides, unit_counts
+from landslide.evaluation.calibration import Reliability
+from landslide.evaluation.confidence import Cuts, Patches, meanings
 from landslide.evaluation.counts import Counts
 from landslide.evaluation.objects import SHARES, Objects, object_scores
-from landslide.evaluation.ranking import Histogram, average_precision, histogram
-from landslide.evaluation.scores import SCORES, Floats, Score, precision, recall
-from landslide.evaluation.slices import counts_by_slice
+from landslide.evaluation.ranking import at_precision, average_precision
+from landslide.evaluation.scores import SCORES, Score, precision, recall
+from landslide.evaluation.slices import Slices, counts_by_slice
+from landslide.evaluation.voting import Picture, Vote
 from landslide.grid import PIXEL
 
-if TYPE_CHECKING:
-    from landslide.evaluation.curves import Scene
-
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
 OBJECT_SCORES: dict[str, Score] = {"detection_rate": recall, "false_alarm_ratio": lambda counts: 1 - precision(counts)}
 
 
-@dataclass(frozen=True)
 class Delivered:
-    """Of each test case: what each unit adds to the counts (unit, 4), its objects, its probabilities by truth; and over
-    all cases, the counts of each slice by what it is a slice of.
+    """Of each test case, gathered by scene: what each unit adds to the counts (unit, 4), its objects, its mapped
+    patches, its probabilities by truth; and over all cases the counts of each slice by what it is a slice of.
     """
 
-    units: Mapping[str, NDArray[np.int64]]
-    objects: Mapping[str, Objects]
-    histograms: Mapping[str, Histogram]
-    slices: Mapping[str, Mapping[str, Counts]]
+    def __init__(self, vote: Vote, classes: Cuts | None) -> None:
+        self.objects: dict[str, Objects] = {}
+        self._vote, self._classes = vote, classes
+        self._units: dict[str, list[NDArray[np.int64]]] = {}
+        self._patches: list[Patches] = []
+        self._ranks = np.zeros((2, ranking.BINS), "int64")
+        self._truths = np.zeros((2, 2, calibration.BINS), "int64")  # before and after calibration
+        self._slices: dict[str, dict[str, Counts]] = {}
 
-    @classmethod
-    def of(cls, scenes: Sequence[Scene], probabilities: Sequence[Floats], threshold: float) -> Delivered:
-        """From the probability (y, x) of each scene, in pixels of 10 m."""
-        units: dict[str, list[NDArray[np.int64]]] = {}
-        objects: dict[str, list[Objects]] = {}
-        histograms: dict[str, list[Histogram]] = {}
-        slices: dict[str, dict[str, Counts]] = {}
-        for scene, probability in zip(scenes, probabilities, strict=True):
-            mapped = probability > threshold
-            units.setdefault(scene.case, []).append(unit_counts(mapped, scene.truth, scene.valid))
-            objects.setdefault(scene.case, []).append(Objects.of(mapped, scene.truth, scene.valid, PIXEL**2))
-            histograms.setdefault(scene.case, []).append(histogram(probability, scene.truth, scene.valid))
-            for name, parts in scene.slices().items():
-                kept = slices.setdefault(name, {})
-                for label, counts in counts_by_slice(parts, mapped, scene.truth, scene.valid).items():
-                    kept[label] = kept.get(label, Counts()) + counts
-        return cls(
-            {case: np.concatenate(parts) for case, parts in units.items()},
-            {case: Objects.pooled(parts) for case, parts in objects.items()},
-            {case: np.sum(parts, axis=0) for case, parts in histograms.items()},
-            slices,
-        )
+    def add(self, case: str, picture: Picture, before: int, slices: Mapping[str, Slices]) -> None:
+        """One scene, in pixels of 10 m, whose first vote is the delivered one; the vote `before` is not calibrated."""
+        probability, truth, valid = picture.probabilities[0], picture.truth, picture.valid
+        mapped = probability > np.float32(self._vote.threshold)
+        self._units.setdefault(case, []).append(unit_counts(mapped, truth, valid))
+        there = [self.objects[case]] if case in self.objects else []
+        self.objects[case] = Objects.pooled([*there, Objects.of(mapped, truth, valid, PIXEL**2)])
+        self._patches.append(Patches.of(probability, mapped, truth))
+        self._ranks += ranking.histogram(probability, truth, valid)
+        for counted, vote in zip(self._truths, (before, 0), strict=True):
+            counted += calibration.histogram(picture.probabilities[vote], truth)
+        for name, parts in slices.items():
+            kept = self._slices.setdefault(name, {})
+            for label, counts in counts_by_slice(parts, mapped, truth, valid).items():
+                kept[label] = kept.get(label, Counts()) + counts
+
+    def reliability(self) -> dict[str, Reliability] | None:
+        """`before` and `after` calibration; None where nothing was observed."""
+        if not self._truths.any():
+            return None
+        return dict(zip(("before", "after"), map(calibration.reliability, self._truths), strict=True))
 
     def document(self) -> dict[str, Any]:
-        """As JSON: intervals of 95 % of the pooled scores, objects at each share, average precision."""
-        ap = float(average_precision(np.sum(list(self.histograms.values()), axis=0)))
+        """As JSON: intervals of 95 % of the pooled scores, objects at each share, average precision and so on."""
+        ap = float(average_precision(self._ranks))
         pooled = Objects.pooled(self.objects.values())
+        reliable = self.reliability()
+        units = {case: np.concatenate(parts) for case, parts in self._units.items()}
         return {
-            "intervals": _intervals(self.units, SCORES),
+            "intervals": _intervals(units, SCORES),
             "average_precision": ap if np.isfinite(ap) else None,
+            "recall_at_precision": {f"{least:g}": self._recall(least) for least in PRECISIONS},
             "objects": [self._at(share, pooled) for share in SHARES],
+            "reliability": reliable and {name: one.model_dump(mode="json") for name, one in reliable.items()},
+            "confidence": self.confidence(),
             "slices": {
                 name: {label: counts.scores() for label, counts in parts.items() if any(counts.model_dump().values())}
-                for name, parts in self.slices.items()
+                for name, parts in self._slices.items()
             },
         }
+
+    def confidence(self) -> list[dict[str, Any]] | None:
+        """What the classes turned out to mean; None where the ensemble has none."""
+        if self._classes is None:
+            return None
+        return [one.model_dump() for one in meanings(self._classes, Patches.pooled(self._patches))]
+
+    def _recall(self, least: float) -> float | None:
+        """The greatest recall at a precision, over all thresholds; None where none has it."""
+        cut = at_precision(self._ranks, least)
+        return None if cut is None else cut.counts.recall
 
     def _at(self, share: float, pooled: Objects) -> dict[str, Any]:
         units = {case: objects.units(share) for case, objects in self.objects.items()}

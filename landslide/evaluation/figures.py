@@ -20,7 +20,7 @@ INK, ACCENT, SOFT, WARM = "#1b2a33", "#0b6e8a", "#9fb4bd", "#c8553d"
 
 def draw_curve(evaluation: Evaluation, title: str, path: Path) -> None:
     """F1 of the best k members over k, pooled and per case, beside each member alone and the dNDVI threshold."""
-    figure, axes = _canvas(7.2, 4.4)
+    figure, axes = canvas(7.2, 4.4)
     sizes = np.arange(1, len(evaluation.curve) + 1)
     if len(evaluation.observed) > 1:
         for case in evaluation.observed:
@@ -32,22 +32,26 @@ def draw_curve(evaluation: Evaluation, title: str, path: Path) -> None:
     if evaluation.baseline:
         threshold, row = evaluation.baseline
         label = f"best dNDVI threshold ({threshold:+.2f}, in hindsight)"
-        axes.axhline(_f1(row.pooled), color=WARM, lw=1.2, ls="--", label=label)
-    chosen = evaluation.size
-    f1 = _f1(evaluation.curve[chosen - 1].pooled)
-    axes.scatter([chosen], [f1], s=64, color=ACCENT, ec="white", zorder=3)
-    axes.errorbar([chosen], [f1], _whiskers(evaluation, f1), color=ACCENT, capsize=3, lw=1.2, label=WHISKERS)
+        axes.axhline(_f1(row.pooled), color=INK, lw=1, ls="--", label=label)
+    told = {k: bounds for k, bounds in evaluation.intervals.items() if bounds is not None}
+    if len(told) > 1:
+        low, high = zip(*told.values(), strict=True)
+        axes.fill_between(list(told), low, high, color=ACCENT, alpha=0.12, lw=0, label=WHISKERS)
+    f1 = _f1(evaluation.scored.pooled)
+    axes.errorbar([evaluation.size], [f1], _whiskers(evaluation, f1), color=WARM, capsize=3, lw=1.2, zorder=3)
+    label = f"delivered: {evaluation.chosen.way}, {evaluation.size} members, cut at {evaluation.chosen.threshold:.2f}"
+    axes.scatter([evaluation.size], [f1], s=64, color=WARM, ec="white", zorder=4, label=label)
     axes.set(xlabel="members, ranked on validation (k)", ylabel="F1 on the test cases", title=title, ylim=(0, 1))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_performance(evaluation: Evaluation, title: str, path: Path) -> None:
     """Performance diagram (Roebber 2009): detection over success ratio, with lines of equal F1 and equal bias."""
-    figure, axes = _canvas(5.4, 5.2)
+    figure, axes = canvas(5.4, 5.2)
     _diagram_lines(axes)
-    chosen = evaluation.curve[evaluation.size - 1]
+    chosen = evaluation.scored
     _points(axes, [row.pooled for row in evaluation.members], SOFT, 20, "members")
     _points(axes, list(chosen.cases.values()), "#5aa9bf", 28, "ensemble, each test case")
     _points(axes, [chosen.pooled], ACCENT, 90, "ensemble, pooled")
@@ -56,13 +60,13 @@ def draw_performance(evaluation: Evaluation, title: str, path: Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=title)
     axes.set(xlabel="success ratio (precision)", ylabel="probability of detection (recall)")
     axes.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=8, loc="lower left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_sizes(evaluation: Evaluation, title: str, path: Path) -> None:
     """Landslides found by size class: at least a fifth and at least half of each mapped, and how many there are."""
     objects = Objects.pooled(evaluation.delivered.objects.values())
-    figure, axes = _canvas(7.2, 4.0)
+    figure, axes = canvas(7.2, 4.0)
     for offset, share, color in zip((-0.2, 0.2), SHARES, (SOFT, ACCENT), strict=True):
         scores = object_scores(objects, share)
         rates = [size.detection_rate or 0.0 for size in scores.sizes]
@@ -71,7 +75,7 @@ def draw_sizes(evaluation: Evaluation, title: str, path: Path) -> None:
     axes.set_xticks(np.arange(len(names)), names)
     axes.set(xlabel="area of the landslide", ylabel="share of landslides found", title=title, ylim=(0, 1))
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _area(low: float, high: float | None) -> str:
@@ -110,7 +114,8 @@ def _f1(counts: Counts) -> float:
     return np.nan if counts.f1 is None else counts.f1
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
+def canvas(width: float, height: float) -> tuple[Figure, Any]:
+    """A figure of inches with one pair of axes in the house style."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -119,5 +124,6 @@ def _canvas(width: float, height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """A PNG whose bytes depend on the figure alone."""
     figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -21,10 +21,13 @@ Histogram = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cut:
-    """A threshold, to be used as `probability > threshold`, and the counts that it gives."""
+    """A threshold, to be used as `probability > threshold`, and the counts that it gives; `index` is the first bin of
+    what is mapped.
+    """
 
     threshold: float
     counts: Counts
+    index: int
 
 
 def bin_of(probability: NDArray[np.floating], bins: int = BINS) -> NDArray[np.int64]:
@@ -108,4 +111,4 @@ def _cut(counted: Histogram, merit: Floats) -> Cut:
     index = int(best[len(best) // 2]) + 1
     fp, tp = (int(side[index:].sum()) for side in counted)
     negatives, positives = (int(side.sum()) for side in counted)
-    return Cut(index / counted.shape[-1], Counts(tp=tp, fp=fp, fn=positives - tp, tn=negatives - fp))
+    return Cut(index / counted.shape[-1], Counts(tp=tp, fp=fp, fn=positives - tp, tn=negatives - fp), index)

@@ -23,6 +23,7 @@ from landslide.errors import InputError
 from landslide.evaluation import scores
 from landslide.evaluation.averages import mean
 from landslide.evaluation.library import BLOCK, Block, Library, single
+from landslide.evaluation.scales import Scale, link
 from landslide.evaluation.scores import Floats
 
 PIXELS = 2**16
@@ -38,9 +39,9 @@ Counts = NDArray[np.int64]
 class Sample:
     """Members in the order of their names, whatever the library's, so that a choice depends on no order.
 
-    `probabilities` (member, pixel) float32; `truth`, `contested` (some members map it, not all), `group` and `weight`
-    (how many pixels it stands for) are (pixel,); `alone` (group, member, 4) exact counts, tp, fp, fn, tn; `moments` are
-    `second_moments`.
+    `probabilities` (member, pixel) float32, or logits where it is `on` their scale; `truth`, `contested` (some members
+    map it, not all), `group` and `weight` (how many pixels it stands for) are (pixel,); `alone` (group, member, 4)
+    exact counts, tp, fp, fn, tn; `moments` are `second_moments`.
     """
 
     members: tuple[str, ...]
@@ -75,12 +76,32 @@ class Sample:
         parts = [(self.of([other for other in every if other != group]), self.of([group])) for group in every]
         return [(rest, held) for rest, held in parts if rest.truth.any()]
 
-    def counts(self, weights: Floats) -> Floats:
-        """(4,) estimated tp, fp, fn, tn of the mean under weights (member,)."""
-        mapped = mean(self.probabilities, weights) > np.float32(self.threshold)
+    def on(self, scale: Scale) -> Sample:
+        """The same pixels, and the threshold, on the scale that is averaged; `moments` are then of logits."""
+        if scale == "probability":
+            return self
+        values = link(self.probabilities, scale)
+        threshold = float(link(np.float32(self.threshold), scale))  # type: ignore[arg-type]
+        moments = second_moments(values, self.truth, self.weight, self.group)
+        return replace(self, probabilities=values, threshold=threshold, moments=moments)
+
+    def counts(self, weights: Floats, threshold: float | None = None) -> Floats:
+        """(4,) estimated tp, fp, fn, tn of the mean under weights (member,), at the sample's threshold or another."""
+        mapped = mean(self.probabilities, weights) > np.float32(self.threshold if threshold is None else threshold)
         outcome = 2 * ~mapped + (mapped ^ self.truth)  # tp, fp, tn, fn
         tp, fp, tn, fn = np.bincount(outcome, self.weight, 4)
         return np.array([tp, fp, fn, tn])
+
+    def best_threshold(self, weights: Floats) -> float:
+        """Where the mean under weights (member,) has the highest estimated F1: halfway between two pixels' means."""
+        values = mean(self.probabilities, weights)
+        order = np.argsort(-values, kind="stable")
+        hits, all_ = (np.cumsum(one[order]) for one in (self.weight * self.truth, self.weight))
+        ends = np.flatnonzero(np.diff(values[order]))  # a cut between equals is none
+        if not len(ends):
+            return self.threshold
+        best = ends[(hits[ends] / (all_[ends] + hits[-1])).argmax()]
+        return float(values[order[best : best + 2]].mean())
 
     @classmethod
     def draw(cls, library: Library, threshold: float, seed: int = 0, pixels: int = PIXELS, size: int = BLOCK) -> Sample:

@@ -14,22 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
+from scipy.special import expit
 
-from landslide.errors import InputError
 from landslide.evaluation import scores
 from landslide.evaluation.library import Library
 from landslide.evaluation.sampling import Sample
+from landslide.evaluation.scales import Scale
 from landslide.evaluation.scores import Floats
 
 LEAST = 1e-6  # a standard deviation that is rounding
+LOOPS = 200
 
 
 class Options(BaseModel):
     """What the ways may be told.
 
     `size`: members of `top` and `diverse`; `relevance`: what F1 weighs in `diverse`, the rest is for being different;
-    `steps` and `bags` of `forward`; `ridge` of `stacked`, as a share of the members' mean squared probability.
+    `steps` and `bags` of `forward`; `ridge` of `stacked` and `logistic`, as a share of the members' mean square.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,13 +48,14 @@ class Options(BaseModel):
 class Row(BaseModel):
     """A way at a glance. `effective` is 1 / Σ w² (Kish 1965): as many members of equal weight spread the vote as far.
 
-    `held_out_f1` is of groups that had no part in the choice, each in turn, pooled, estimated from the sample: what
-    ways are compared by.
+    `held_out_f1` is of groups that had no part in the choice nor in that of the threshold, each in turn, pooled,
+    estimated from the sample: what ways are compared by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     way: str
+    scale: Scale
     members: int
     effective: float
     held_out_f1: float | None
@@ -106,6 +109,29 @@ def stacked(sample: Sample, options: Options) -> Floats:
     ridge = options.ridge * max(gram.trace() / len(gram), np.finfo(float).tiny)
     root = cholesky(gram + ridge * np.eye(len(gram)))  # ‖Rw − R⁻ᵀb‖² is the squared error but for a constant
     weights, _ = nnls(root, solve_triangular(root, aim, trans="T"))
+    return np.asarray(weights / weights.sum()) if weights.any() else everything(sample, options)
+
+
+def logistic(sample: Sample, options: Options) -> Floats:
+    """Weights of the greatest likelihood, 0 or above: logistic regression of the truth on the members' logits.
+
+    What stacking is to probabilities (van der Laan et al. 2007, Super Learner). A small ridge keeps it unique where
+    members are copies of each other; the weights are then scaled to sum to 1, for a calibration follows.
+    """
+    values, truth, weight = sample.probabilities, sample.truth, sample.weight / sample.weight.sum()
+    ridge = options.ridge * max(float(weight @ np.square(values, dtype="float64").mean(0)), np.finfo(float).tiny)
+    members = len(values)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        weights, bias = parameters[:-1], parameters[-1]
+        z = (weights.astype("float32") @ values).astype("float64") + bias
+        slope = weight * (expit(z) - truth)
+        value = weight @ (np.logaddexp(0, z) - truth * z) + ridge * (weights @ weights)
+        return float(value), np.append(values @ slope.astype("float32") + 2 * ridge * weights, slope.sum())
+
+    start = np.append(np.full(members, 1 / members), 0.0)
+    bounds = [*[(0.0, None)] * members, (None, None)]
+    weights = minimize(loss, start, jac=True, bounds=bounds, options={"maxiter": LOOPS}).x[:-1]
     return np.asarray(weights / weights.sum()) if weights.any() else everything(sample, options)
 
 
@@ -192,46 +218,62 @@ def _equal(chosen: NDArray[np.int64], sample: Sample) -> Floats:
     return weights
 
 
-Way = Callable[[Sample, Options], Floats]
-WAYS: dict[str, Way] = {
-    "top": top,
-    "forward": forward,
-    "diverse": diverse,
-    "stacked": stacked,
-    "everything": everything,
+@dataclass(frozen=True)
+class Way:
+    """How weights (member,) that sum to 1 are found from a sample, and what they average."""
+
+    choose: Callable[[Sample, Options], Floats]
+    scale: Scale = "probability"
+
+    def __call__(self, sample: Sample, options: Options) -> Floats:
+        """Weights in the order of the sample's members."""
+        return self.choose(sample.on(self.scale), options)
+
+    def held_out(self, sample: Sample, options: Options) -> float | None:
+        """Pooled F1 of the groups that are left out in turn, of what the others chose; None without such groups."""
+        counts = []
+        for rest, held in ((rest.on(self.scale), held.on(self.scale)) for rest, held in sample.folds()):
+            weights = self.choose(rest, options)
+            counts.append(held.counts(weights, rest.best_threshold(weights)))
+        f1 = float(scores.f1(np.sum(counts, axis=0))) if counts else float("nan")
+        return f1 if np.isfinite(f1) else None
+
+
+WAYS = {
+    "top": Way(top),
+    "forward": Way(forward),
+    "diverse": Way(diverse),
+    "stacked": Way(stacked),
+    "logistic": Way(logistic, "logit"),
+    "everything": Way(everything),
 }
 
 
-def select(validation: Library, way: str, options: Options) -> Floats:
-    """Weights (member,) of a way, in the library's order of members; InputError where there is no such way."""
-    if way not in WAYS:
-        raise InputError(f"unknown way {way!r} to choose members. Choose one of {', '.join(WAYS)}")
-    return in_order(WAYS[way](drawn(validation, options), options), validation)
-
-
 def select_all(validation: Library, options: Options) -> tuple[dict[str, Floats], list[Row]]:
-    """Weights (member,) of every way by its name, in the library's order, and a row of each."""
-    sample = drawn(validation, options)
-    weights = {name: way(sample, options) for name, way in WAYS.items()}
-    rows = [row(name, weights[name], sample, options) for name in WAYS]
-    return {name: in_order(chosen, validation) for name, chosen in weights.items()}, rows
+    """Weights (member,) of every way by its name, in the library's order, and a row of each.
+
+    InputError where there is no landslide to choose by.
+    """
+    sample = Sample.draw(validation, options.threshold, options.seed)
+    weights, rows = {}, []
+    for name, way in WAYS.items():
+        chosen = way(sample, options)
+        weights[name] = in_order(chosen, validation)
+        rows.append(
+            Row(
+                way=name,
+                scale=way.scale,
+                members=int(np.count_nonzero(chosen)),
+                effective=effective(chosen),
+                held_out_f1=way.held_out(sample, options),
+            )
+        )
+    return weights, rows
 
 
-def drawn(validation: Library, options: Options) -> Sample:
-    """The sample that the ways choose from."""
-    return Sample.draw(validation, options.threshold, options.seed)
-
-
-def row(name: str, weights: Floats, sample: Sample, options: Options) -> Row:
-    """What a way chose, and how its choices without each group did on that group."""
-    held_out = [held.counts(WAYS[name](rest, options)) for rest, held in sample.folds()]
-    f1 = float(scores.f1(np.sum(held_out, axis=0))) if held_out else float("nan")
-    return Row(
-        way=name,
-        members=int(np.count_nonzero(weights)),
-        effective=float(1 / (weights**2).sum()),
-        held_out_f1=f1 if np.isfinite(f1) else None,
-    )
+def effective(weights: Floats) -> float:
+    """1 / Σ w² of weights (member,) that sum to 1 (Kish 1965)."""
+    return float(1 / (weights**2).sum())
 
 
 def in_order(weights: Floats, library: Library) -> Floats:

@@ -6,7 +6,9 @@ band is unknown, so the counts of the slices add up to those of the scene.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +22,30 @@ Slices = list[tuple[str, NDArray[np.bool_]]]
 SLOPES_DEG = (10.0, 20.0, 30.0, 40.0)
 LOOKS = (1.0, 2.0, 3.0, 5.0)
 DISTANCES_M = (100.0, 300.0, 1000.0)
+LEVEL_DEG = 10.0  # in range: as much as the first class of slope
 UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Sun:
+    """Elevation above the horizon and azimuth from north through east, radians."""
+
+    elevation: float
+    azimuth: float
+
+
+def sun_at(day: date, latitude: float) -> Sun:
+    """The sun at 10:30 local solar time (Sentinel-2's overpass) at a latitude in degrees.
+
+    Declination by Cooper (1969), Solar Energy 12; elevation and azimuth by the spherical triangle of pole, zenith and
+    sun (Duffie and Beckman, Solar Engineering of Thermal Processes, section 1.6).
+    """
+    declination = np.radians(23.45) * np.sin(2 * np.pi * (284 + day.timetuple().tm_yday) / 365)
+    hour, phi = np.radians(-22.5), np.radians(latitude)
+    height = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour)
+    east = -np.cos(declination) * np.sin(hour)
+    north = np.sin(declination) * np.cos(phi) - np.cos(declination) * np.sin(phi) * np.cos(hour)
+    return Sun(float(np.arcsin(height)), float(np.arctan2(east, north)))
 
 
 def counts_by_slice(
@@ -67,17 +92,55 @@ def by_illumination(
     ]
 
 
-def by_distance(
-    feature: NDArray[np.bool_], pixel_m: float, edges: Sequence[float] = DISTANCES_M, to: str = ""
+def by_look(
+    slope: NDArray[np.floating], northness: NDArray[np.floating], eastness: NDArray[np.floating], azimuth: float
 ) -> Slices:
+    """Slopes by how they lie to a radar that looks towards `azimuth`, degrees clockwise from north; bands (y, x) of the
+    stack, `slope` in degrees.
+
+    By the slope in range, tan a = tan s cos(azimuth + 180° − aspect) (Vollrath et al. 2020, eq. 4): 10° and more
+    towards the radar, where ground is foreshortened and laid over; as much away, where it is seen at a grazing angle or
+    not at all.
+    """
+    look = np.radians(azimuth)
+    rise = -np.tan(np.radians(slope)) * (np.cos(look) * northness + np.sin(look) * eastness)
+    known, limit = ~np.isnan(rise), np.tan(np.radians(LEVEL_DEG))
+    facing, away = known & (rise >= limit), known & (rise <= -limit)
+    return [
+        ("facing the radar", facing),
+        ("facing away from the radar", away),
+        ("flat or across the look", known & ~facing & ~away),
+        (UNKNOWN, ~known),
+    ]
+
+
+def by_cover(cover: NDArray[np.uint8], names: Mapping[int, str], unknown: int) -> Slices:
+    """Classes of land cover (y, x) by name, in the order of the names; numbers of one name are one class.
+
+    A number without a name is a class of its own, such as `class 7`; `unknown` is the nodata.
+    """
+    present = (int(number) for number in np.unique(cover) if number != unknown)
+    labels = {**names, **{number: f"class {number}" for number in present if number not in names}}
+    by_label: dict[str, list[int]] = {}
+    for number, label in labels.items():
+        by_label.setdefault(label, []).append(number)
+    by_label.pop(UNKNOWN, None)
+    slices = [(label, np.isin(cover, numbers)) for label, numbers in by_label.items()]
+    return [*slices, (UNKNOWN, ~np.isin(cover, [number for numbers in by_label.values() for number in numbers]))]
+
+
+def by_distance(
+    feature: NDArray[np.bool_], pixel_m: float, edges: Sequence[float] = DISTANCES_M, to: str = "",
+    known: NDArray[np.bool_] | None = None,
+) -> Slices:  # fmt: skip
     """Classes of the distance in metres to the nearest pixel of a feature (y, x): a road, a river, the scene's edge.
 
     Between centres of pixels of `pixel_m` metres; where there is no such feature, everything is far from it. `to` is
-    appended to the labels.
+    appended to the labels. What is not `known` (y, x) is a class of its own, and no feature.
     """
     nothing = np.full(feature.shape, np.inf)
     distance = ndimage.distance_transform_edt(~feature, pixel_m) if feature.any() else nothing
-    return by_value(distance, edges, f" m{to}")
+    return by_value(distance if known is None else np.where(known, distance, np.nan), edges, f" m{to}")
 
 
 def by_looks(looks: NDArray[np.integer], unknown: int) -> Slices:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from landslide.ensemble import Ensemble
     from landslide.stack import Stack
 
-VERSION = 1
+VERSION = 2
 PART = "scene"
 PROBABILITY, LANDSLIDES, ITEM = "probability.tif", "landslides.gpkg", "item.json"
 QUICKLOOK, REPORT, SUMMARY = "quicklook.png", "report.html", "summary.json"
@@ -110,7 +110,9 @@ def map_event(
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB * 2**20):
         probability.write(stack, ensemble, folder / PROBABILITY, options, device)
         seen = coverage.measure(stack, folder / PROBABILITY)
-        found = polygons.landslides(stack, folder / PROBABILITY, threshold, options.minimum_area_m2)
+        found = polygons.landslides(
+            stack, folder / PROBABILITY, threshold, options.minimum_area_m2, ensemble.info.confidence
+        )
         summary = products.summarise(stack, ensemble, options, threshold, found, seen)
         (folder / SUMMARY).write_text(summary.model_dump_json(indent=1))
         products.write_geopackage(folder / LANDSLIDES, stack, ensemble, found)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely import MultiPolygon
 
+    from landslide.evaluation.confidence import Cuts
     from landslide.stack import Stack
 
 WGS84 = Geod(ellps="WGS84")
@@ -36,8 +37,11 @@ COLUMNS = ("area_m2", "probability_mean", "probability_max", "spread_mean", "slo
 TERRAIN = {"slope": "slope_mean_deg", "elevation": "elevation_mean_m"}
 
 
-def landslides(stack: Stack, probability: Path, threshold: float, minimum_area_m2: float) -> gpd.GeoDataFrame:
-    """The landslides of a map, largest first: id from 1, `COLUMNS` (float64, NaN = unknown), MultiPolygons.
+def landslides(
+    stack: Stack, probability: Path, threshold: float, minimum_area_m2: float, classes: Cuts | None = None
+) -> gpd.GeoDataFrame:
+    """The landslides of a map, largest first: id from 1, `COLUMNS` (float64, NaN = unknown), `confidence` (high,
+    medium, low, or None where the ensemble has no `classes`), MultiPolygons.
 
     A landslide is where probability > threshold, over 8 neighbours; holes are kept, and patches whose geodesic area
     is below the minimum mapping unit are left out. The CRS is the stack's.
@@ -52,7 +56,9 @@ def landslides(stack: Stack, probability: Path, threshold: float, minimum_area_m
         crs=str(grid.crs),
     ).astype({"area_m2": "float64"})
     figures = gather(stack, probability, frame.geometry.values, grid)
-    return frame.assign(**{name: figures[name] for name in COLUMNS[1:]})[["id", *COLUMNS, "geometry"]]
+    named = np.full(len(frame), None) if classes is None else classes.of(figures["probability_mean"]).astype(object)
+    frame = frame.assign(confidence=named, **{name: figures[name] for name in COLUMNS[1:]})
+    return frame[["id", *COLUMNS, "confidence", "geometry"]]
 
 
 def outlines(

@@ -1,7 +1,7 @@
-"""Probability and spread of a scene: member by member, row by row, as a running weighted mean and variance.
+"""Probability and its uncertainty in a scene: member by member, row by row, as running weighted means and a variance.
 
-The mean and the sum of squared deviations lie in flat scratch files beside the result and are read and written by
-rows with plain file calls: pages of a memory map would count as resident, these do not.
+They lie in flat scratch files beside the result and are read and written by rows with plain file calls: pages of a
+memory map would count as resident, these do not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 
 from landslide.ensemble import observed
 from landslide.errors import InputError
+from landslide.evaluation.scales import link, unlink
+from landslide.evaluation.uncertainty import entropy
 from landslide.grid import blocks
 from landslide.mapping import PART
 from landslide.mapping.windows import probability_rows, starts
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from landslide.ensemble import Ensemble, Voter
+    from landslide.evaluation.scales import Scale
     from landslide.grid import Roi
     from landslide.mapping import MapOptions
     from landslide.mapping.windows import Read
     from landslide.raster import Reader
     from landslide.stack import Stack
 
-BANDS = ("probability", "spread")
+BANDS = ("probability", "spread", "mutual_information")
+UNITS = ("1", "1", "bit")
 
 
 class RowFile:
@@ -63,52 +67,73 @@ class RowFile:
 
 
 class RunningMoments:
-    """Weighted mean and standard deviation over members, updated by rows (West 1979, doi:10.1145/359146.359153).
+    """What all members say together, updated by rows; every member must cover all rows once.
 
-    `squares` holds the weighted sum of squared deviations from the mean so far. Every member must cover all rows once.
+    `mean` is of probabilities, `squares` the weighted sum of their squared deviations from it so far (West 1979,
+    doi:10.1145/359146.359153), `entropy` the mean of their entropies; `linked` the mean of what is averaged, where
+    those are logits.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, int], scale: Scale = "probability") -> None:
         height, width = shape
-        self.mean = RowFile(folder / "mean.f32", width, height)
-        self.squares = RowFile(folder / "squares.f32", width, height)
+        self._scale: Scale = scale
+        names = ("mean", "squares", "entropy") if scale == "probability" else ("mean", "squares", "entropy", "linked")
+        self._files = {name: RowFile(folder / f"{name}.f32", width, height) for name in names}
 
     def __enter__(self) -> RunningMoments:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.mean.close()
-        self.squares.close()
+        for file in self._files.values():
+            file.close()
 
     def update(self, rows: slice, values: NDArray[np.float32], weight: float, before: float) -> None:
-        """Add one member's rows; `before` is the sum of the weights of the members before it."""
-        mean = self.mean.read(rows)
-        delta = values - mean
-        mean += delta * np.float32(weight / (before + weight))
-        self.mean.write(rows, mean)
+        """Add one member's rows of probabilities; `before` is the sum of the weights of the members before it."""
+        share, squares = np.float32(weight / (before + weight)), self._files["squares"]
+        delta = values - self._files["mean"].read(rows)
+        mean = self._advance("mean", rows, values, share)
         if before:
-            self.squares.write(rows, self.squares.read(rows) + np.float32(weight) * delta * (values - mean))
+            squares.write(rows, squares.read(rows) + np.float32(weight) * delta * (values - mean))
+        self._advance("entropy", rows, entropy(values), share)
+        if "linked" in self._files:
+            self._advance("linked", rows, link(values, self._scale), share)
+
+    def _advance(self, name: str, rows: slice, values: NDArray[np.floating], share: np.float32) -> NDArray[np.float32]:
+        mean = self._files[name].read(rows)
+        mean += (values - mean) * share
+        self._files[name].write(rows, mean)
+        return mean
 
     def result(self, rows: slice, total: float) -> NDArray[np.float32]:
-        """(2, rows, width): weighted mean, and population standard deviation for the sum of weights `total`."""
-        spread = np.sqrt(np.maximum(self.squares.read(rows), 0) / np.float32(total))
-        return np.stack([self.mean.read(rows), spread])
+        """(3, rows, width): weighted mean, and, over members, population standard deviation for the sum of weights
+        `total` and mutual information in bits.
+        """
+        mean = self._files["mean"].read(rows)
+        spread = np.sqrt(np.maximum(self._files["squares"].read(rows), 0) / np.float32(total))
+        information = np.maximum(entropy(mean) - self._files["entropy"].read(rows), 0)
+        linked = self._files["linked"].read(rows) if "linked" in self._files else mean
+        return np.stack([unlink(linked, self._scale), spread, information])
 
 
 def write(stack: Stack, ensemble: Ensemble, path: Path, options: MapOptions, device: str) -> None:
-    """The COG of bands `probability` (0-1) and `spread`, float32, NaN where any band of the ensemble is missing."""
+    """The COG of `BANDS`, float32, NaN where any band of the ensemble is missing.
+
+    `probability` (0-1) is calibrated; `spread` and `mutual_information` are of the members as they are.
+    """
     members = [voter for voter in ensemble.info.members if voter.weight > 0]
     if not members:
         raise InputError(f"no member of ensemble {ensemble.info.name} in {ensemble.folder} has a weight. Assemble anew")
     with (
         stack.reader(PART) as reader,
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".moments-") as scratch,
-        RunningMoments(Path(scratch), reader.shape) as moments,
+        RunningMoments(Path(scratch), reader.shape, ensemble.info.scale) as moments,
     ):
         _average(moments, reader, ensemble, members, options, device)
         total = sum(voter.weight for voter in members)
-        with cog(path, reader.geobox, BANDS, "float32", float("nan"), ("1", "1")) as writer:
+        with cog(path, reader.geobox, BANDS, "float32", float("nan"), UNITS) as writer:
             for roi, values in _masked(moments, reader, ensemble.info.bands, total):
+                if ensemble.info.calibration is not None:
+                    values[0] = ensemble.info.calibration.apply(values[0])
                 writer.write(values, roi)
 
 

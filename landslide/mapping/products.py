@@ -36,14 +36,15 @@ LAYER = "landslides"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SHA256_MULTIHASH = "1220"  # multihash prefix of a 32-byte sha256, as the STAC file extension asks for
 ASSETS = {
-    PROBABILITY: ("probability", "Landslide probability and spread", pystac.MediaType.COG, ["data"]),
+    PROBABILITY: ("probability", "Landslide probability and its uncertainty", pystac.MediaType.COG, ["data"]),
     LANDSLIDES: ("landslides", "Landslide outlines", pystac.MediaType.GEOPACKAGE, ["data"]),
     QUICKLOOK: ("quicklook", "Picture of the map", pystac.MediaType.PNG, ["overview"]),
     REPORT: ("report", "Report for people", pystac.MediaType.HTML, ["metadata"]),
 }
 RASTER_BANDS = [
-    {"name": "probability", "description": "Weighted mean of the members' landslide probabilities, 0 to 1"},
-    {"name": "spread", "description": "Standard deviation over the members"},
+    {"name": "probability", "description": "Landslide probability of the ensemble, 0 to 1", "unit": "1"},
+    {"name": "spread", "description": "Standard deviation of the members' probabilities", "unit": "1"},
+    {"name": "mutual_information", "description": "What knowing the right member would tell", "unit": "bit"},
 ]
 
 
@@ -93,6 +94,7 @@ def write_geopackage(path: Path, stack: Stack, ensemble: Ensemble, found: gpd.Ge
         window = stack.info.case.window(when)
         for edge, day in zip(("start", "end"), window or (None, None), strict=True):
             fields[f"{when}_{edge}"] = np.full(count, np.datetime64(day or "NaT", "D"), "datetime64[D]")
+    fields["confidence"] = found["confidence"].to_numpy(object)
     fields["ensemble"] = np.full(count, ensemble.info.name, dtype=object)
     pyogrio.raw.write(
         path,
@@ -128,7 +130,7 @@ def write_item(path: Path, stack: Stack, summary: MapSummary) -> None:
         about.apply(
             size=(path.parent / name).stat().st_size, checksum=SHA256_MULTIHASH + file_digest(path.parent / name)
         )
-    bands = [band | {"data_type": "float32", "nodata": "nan", "unit": "1"} for band in RASTER_BANDS]
+    bands = [band | {"data_type": "float32", "nodata": "nan"} for band in RASTER_BANDS]
     item.assets["probability"].extra_fields["bands"] = bands
     _project(item, grid)
     path.write_text(json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=1))

@@ -203,6 +203,7 @@ def _scores(scores: dict[str, Any] | None) -> dict[str, Any] | None:
         if members
         else None,
         "baseline": scores.get("baseline_dndvi"),
+        "confidence": scores.get("confidence") or [],
     }
 
 

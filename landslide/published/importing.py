@@ -15,6 +15,7 @@ import numpy as np
 
 from landslide.ensemble import FILE, Ensemble, EnsembleInfo, Voter
 from landslide.errors import InputError
+from landslide.evaluation import card
 from landslide.progress import track
 from landslide.published.checkpoint import opened
 from landslide.published.folders import Group, Published, find_groups
@@ -56,6 +57,7 @@ def import_models(
                 cases={"train": [f"paper-{scene}" for scene in scenes]},
             )
             (folder / FILE).write_text(info.model_dump_json(indent=1))
+            card.write(folder, info.model_dump(mode="json"), None)
         for group in groups:
             _place(draft / group.name, out / group.name)
     return [Ensemble.open(out / group.name) for group in groups]

@@ -6,6 +6,7 @@ from enum import IntEnum
 import numpy as np
 from shapely import Geometry
 
+from .landscape import Cover
 from .noise import Bytes, Floats, coverage
 from .terrain import PIXEL
 
@@ -19,6 +20,15 @@ class Truth(IntEnum):
     HARVEST = 3
     FLOOD = 4
     SNOW = 5
+
+
+COVER_FROM, KIND_FROM = 1, 10
+COVER_NAMES = {COVER_FROM + kind: kind.name.lower() for kind in Cover} | {
+    KIND_FROM + Truth.CLEAR_CUT: "clear-cut",
+    KIND_FROM + Truth.HARVEST: "harvest",
+    KIND_FROM + Truth.FLOOD: "flood bank",
+    KIND_FROM + Truth.SNOW: "snow",
+}
 
 
 @dataclass(frozen=True)
@@ -76,3 +86,11 @@ def truth(changes: list[Change]) -> Bytes:
     for change in reversed(changes):
         values[change.fraction >= 0.5] = change.kind
     return values
+
+
+def known_cover(cover: Bytes, kinds: Bytes) -> Bytes:
+    """Land cover (`Cover`) and, on top, what is mistaken for landslides (`Truth`), by the numbers of `COVER_NAMES`.
+
+    Landslides keep the cover that they hit, so that a class tells what was missed in it, too.
+    """
+    return np.where(kinds > Truth.LANDSLIDE, KIND_FROM + kinds, COVER_FROM + cover).astype(np.uint8)

@@ -5,10 +5,12 @@ through cloud and haze.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
 import numpy as np
 from scipy import ndimage
+
+from landslide.evaluation.slices import Sun, sun_at
 
 from .changes import Change, Truth
 from .landscape import Cover, Landscape, green_fraction
@@ -38,24 +40,6 @@ class Optical:
     scl: Bytes
     cloud: Floats
     shadow: Floats
-
-
-@dataclass(frozen=True)
-class Sun:
-    """Elevation above the horizon and azimuth from north through east, radians."""
-
-    elevation: float
-    azimuth: float
-
-
-def sun_at(day: date, latitude: float) -> Sun:
-    """The sun at 10:30 local solar time (Sentinel-2's overpass); declination by Cooper (1969), Solar Energy 12."""
-    declination = np.radians(23.45) * np.sin(2 * np.pi * (284 + day.timetuple().tm_yday) / 365)
-    hour, phi = np.radians(-22.5), np.radians(latitude)
-    height = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour)
-    east = -np.cos(declination) * np.sin(hour)
-    north = np.sin(declination) * np.cos(phi) - np.cos(declination) * np.sin(phi) * np.cos(hour)
-    return Sun(float(np.arcsin(height)), float(np.arctan2(east, north)))
 
 
 def optical_scene(random: Random, landscape: Landscape, changes: list[Change], day: int) -> Optical:
@@ -125,7 +109,7 @@ def illumination(landscape: Landscape, sun: Sun) -> Floats:
 def _clouds(random: Random, landscape: Landscape) -> Floats:
     """Opacity 0-1: a share of the sky drawn around the place's cloudiness, thick inside and thin at the edge."""
     mean = landscape.place.cloudiness
-    share = random.beta(1.1 * mean, 1.1 * (1 - mean))
+    share = random.beta(1.1 * mean, 1.1 * (1 - mean)) if mean > 0 else 0.0
     rows, columns = landscape.shape
     field = ndimage.zoom(power_law(random, (-(-rows // 2), -(-columns // 2)), 2.7), 2, order=1)[:rows, :columns]
     if share < 0.01:

@@ -6,7 +6,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from landslide.errors import InputError
 from landslide.progress import track
 
 from .catalogue import DEM, SENTINEL1, SENTINEL2, write_catalogue, write_item
-from .changes import Change, Truth, truth, without
+from .changes import COVER_NAMES, Change, Truth, known_cover, truth, without
 from .confounders import CONFOUNDERS
 from .landscape import Landscape, make_landscape
 from .noise import Random
@@ -32,8 +32,10 @@ from .site import Site, site_of
 from .slides import Slide, make_slides, slide_change
 from .terrain import PIXEL
 
-VERSION = 2
+VERSION = 3
+NO_COVER = 255
 FEWEST_EVENTS, SMALLEST_SIZE = 3, 64
+Parameters = dict[str, int | float | None]
 SHARES = {Truth.CLEAR_CUT: 1.25, Truth.HARVEST: 1.2, Truth.FLOOD: 0.25}
 
 
@@ -47,32 +49,45 @@ class World:
     experiment: Path
 
 
-def simulate_world(folder: Path, events: int = 6, size: int = 384, seed: int = 0) -> World:
+def simulate_world(
+    folder: Path, events: int = 6, size: int = 384, seed: int = 0, cloudiness: float | None = None
+) -> World:
     """Simulate `events` landslide events of about `size` pixels of 10 m on a side and write them to `folder`.
 
-    The same events, size, seed and version give the same bytes. A folder that already holds that very world is left
-    as it is; one that holds anything else is refused (`InputError`), as are fewer than 3 events (train, validation,
-    test) and sizes below 64.
+    `cloudiness` is the mean cloud cover of a Sentinel-2 scene, from 0 to less than 1, at every place; without it each
+    place has its own (0.35 to 0.62). It is the mean over all overpasses: single scenes scatter widely around it, and
+    those under closed cloud are left out of the catalogue, so at 0.6 three in four are left, cloudy by half in the
+    mean, and at 0.9 one in four. Nothing but the Sentinel-2 scenes depends on it.
+
+    The same events, size, seed, cloudiness and version give the same bytes. A folder that already holds that very world
+    is left as it is; one that holds anything else is refused (`InputError`), as are fewer than 3 events (train,
+    validation, test), sizes below 64, and a cloudiness that is out of range or leaves an event without a scene before
+    or after it.
     """
-    parameters = {"version": VERSION, "events": events, "size": size, "seed": seed}
-    _check(events, size)
+    _check(events, size, cloudiness)
+    asked: Parameters = {"events": events, "size": size, "seed": seed, "cloudiness": cloudiness}
+    parameters = {"version": VERSION, **asked}
     folder = Path(folder)
     if folder.exists() and not _finished(folder, parameters):
         folder.rmdir()
+    chosen = places(events)
     if not folder.exists():
+        under = chosen if cloudiness is None else [replace(place, cloudiness=cloudiness) for place in chosen]
         with _published(folder) as scratch:
-            _write(scratch, parameters, places(events))
-    return _world(folder, places(events))
+            _write(scratch, size, seed, under, parameters)
+    return _world(folder, chosen)
 
 
-def _check(events: int, size: int) -> None:
+def _check(events: int, size: int, cloudiness: float | None) -> None:
     if events < FEWEST_EVENTS:
         raise InputError(f"A simulated world of {events} events has no train, validation and test: ask for 3 or more.")
     if size < SMALLEST_SIZE or size % 2:
         raise InputError(f"Size {size} px is not an even number of at least {SMALLEST_SIZE}: choose another.")
+    if cloudiness is not None and not 0 <= cloudiness < 1:
+        raise InputError(f"Cloudiness {cloudiness:g} is no mean cloud cover from 0 to less than 1: choose another.")
 
 
-def _finished(folder: Path, parameters: dict[str, int]) -> bool:
+def _finished(folder: Path, parameters: Parameters) -> bool:
     """Whether the folder holds the finished world of these parameters; False if it is empty, `InputError` if it holds
     anything else."""
     if folder.is_dir() and not any(folder.iterdir()):
@@ -103,27 +118,38 @@ def _world(folder: Path, chosen: list[Place]) -> World:
     return World(folder, folder / "catalog.json", cases, folder / "experiment.yaml")
 
 
-def _write(folder: Path, parameters: dict[str, int], chosen: list[Place]) -> None:
-    seeds = np.random.SeedSequence(parameters["seed"]).spawn(len(chosen))
+def _write(folder: Path, size: int, seed: int, chosen: list[Place], parameters: Parameters) -> None:
+    seeds = np.random.SeedSequence(seed).spawn(len(chosen))
     roles = ["train"] * (len(chosen) - 2) + ["validation", "test"]
     items: list[pystac.Item] = []
     summaries: dict[str, Any] = {}
     for place, sequence, role in track(list(zip(chosen, seeds, roles, strict=True)), "Simulating events"):
         ground, slides_seed, confounding, radar, optical = (np.random.default_rng(s) for s in sequence.spawn(5))
-        site = site_of(place, parameters["size"])
+        site = site_of(place, size)
         landscape = make_landscape(ground, site.shape, place)
         slides = make_slides(slides_seed, landscape, site.scene)
         changes = make_changes(confounding, landscape, slides, site)
         event = Event(site, landscape, changes)
         items.append(write_item(folder, elevation_item(event)))
         items.extend(write_item(folder, record) for record in radar_items(radar, event))
-        items.extend(write_item(folder, record) for record in optical_items(optical, event))
+        seen = [write_item(folder, record) for record in optical_items(optical, event)]
+        _refuse_closed_sky(place, seen)
+        items.extend(seen)
         summaries[place.id] = _write_truth(folder, event, slides)
         _write_case(folder, event, role)
     write_catalogue(folder, items)
     _write_experiment(folder, chosen)
     record = {"parameters": parameters, "events": summaries}
     (folder / "world.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _refuse_closed_sky(place: Place, optical: list[pystac.Item]) -> None:
+    days = [item.datetime.date() for item in optical if item.datetime is not None]
+    if not any(day < place.event_date for day in days) or not any(day > place.event_date for day in days):
+        raise InputError(
+            f"Cloudiness {place.cloudiness:g} leaves {place.title} no Sentinel-2 scene before or after the event: "
+            "choose less, or another seed."
+        )
 
 
 def make_changes(random: Random, landscape: Landscape, slides: list[Slide], site: Site) -> list[Change]:
@@ -144,11 +170,12 @@ def make_changes(random: Random, landscape: Landscape, slides: list[Slide], site
 
 
 def _write_truth(folder: Path, event: Event, slides: list[Slide]) -> dict[str, Any]:
-    """The truth raster on the area of interest, the inventory, and what `world.json` says of them."""
+    """Truth and known land cover on the area of interest, the inventory, and what `world.json` says of them."""
     site = event.site
-    values = truth(event.changes)[site.area]
-    path = folder / "truth" / f"{event.name}.tif"
-    write_cog(path, values, site.epsg, site.transform(site.area), None, "truth")
+    values, transform = truth(event.changes)[site.area], site.transform(site.area)
+    cover = known_cover(event.landscape.cover[site.area], values)
+    write_cog(folder / "truth" / f"{event.name}.tif", values, site.epsg, transform, None, "truth")
+    write_cog(folder / "cover" / f"{event.name}.tif", cover, site.epsg, transform, NO_COVER, "cover")
     _write_inventory(folder / "inventories" / f"{event.name}.gpkg", event, slides)
     counts = np.bincount(values.ravel(), minlength=len(Truth)).tolist()
     return {
@@ -196,6 +223,7 @@ def _write_case(folder: Path, event: Event, role: str) -> None:
             "dem": {"collection": DEM, "elevation": "data"},
         },
         "inventory": {"path": f"../inventories/{place.id}.gpkg", "layer": "landslides", "date_field": "event_date"},
+        "cover": {"path": f"../cover/{place.id}.tif", "names": dict(COVER_NAMES)},
         "role": role,
     }
     _write_yaml(folder / "cases" / f"{place.id}.yaml", case)

@@ -78,6 +78,17 @@ def unit(item: pystac.Item, asset: str, configured: str | None) -> str:
     return found or str(configured)
 
 
+def direction(item: pystac.Item) -> str:
+    """`ascending` or `descending`, in lower case; SourceError naming the item where it states neither."""
+    stated = item.properties.get("sat:orbit_state")
+    if stated is None:
+        raise SourceError(
+            f"item {item.id} states no sat:orbit_state, so nobody knows whether it is of the direction asked for. "
+            "Drop `direction`, or use a catalogue that does"
+        )
+    return str(stated).lower()
+
+
 def orbit(item: pystac.Item) -> str:
     """Direction and relative orbit, such as `ascending-44`; SourceError naming the item where either is missing."""
     direction, number = (item.properties.get(f"sat:{key}") for key in ("orbit_state", "relative_orbit"))

@@ -10,11 +10,21 @@ import pystac
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from landslide.cases import WHENS, Case, DemCollection, Sentinel1Collection, Sentinel2Collection, Span, When, spelled
+from landslide.cases import (
+    WHENS,
+    Case,
+    DemCollection,
+    Direction,
+    Sentinel1Collection,
+    Sentinel2Collection,
+    Span,
+    When,
+    spelled,
+)
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.sources._catalogue import Catalogue, day
 from landslide.sources._compose import COLOURS
-from landslide.sources._metadata import Scaling, interferometric_wide, orbit, reflectance, scaling, unit
+from landslide.sources._metadata import Scaling, direction, interferometric_wide, orbit, reflectance, scaling, unit
 
 NEAREST = 3
 RIM = 1000.0
@@ -49,7 +59,7 @@ class Search:
 
     def radar(self, config: Sentinel1Collection) -> list[Scene]:
         assets = {"vv": config.vv, "vh": config.vh}
-        found = self._windows("Sentinel-1", config.collection, assets)
+        found = self._windows("Sentinel-1", config.collection, assets, config.direction)
         return [
             Scene(
                 item, "sentinel-1", side, assets, {name: scaling(item, key) for name, key in assets.items()},
@@ -84,17 +94,19 @@ class Search:
         """The grid with a rim, so that the tiles beside it are found from which slopes at its edge are computed."""
         return self.geobox.buffered(RIM).footprint("EPSG:4326")
 
-    def _windows(self, sensor: str, collection: str, assets: Mapping[str, str]) -> list[tuple[When, pystac.Item]]:
+    def _windows(
+        self, sensor: str, collection: str, assets: Mapping[str, str], only: Direction | None = None
+    ) -> list[tuple[When, pystac.Item]]:
         found: list[tuple[When, pystac.Item]] = []
         for side in WHENS:
             spans = self.case.spans(side)
             items = [item for span in spans for item in self.catalogue.items(collection, self._region, span)]
-            usable, dropped = _usable(items, assets)
+            usable, dropped = _usable(_flown(items, only), assets)
             if dropped:
                 log.warning("case %s: %s items of %s left out: %s", self.case.id, sensor, collection, dropped)
             if not usable:
-                raise self._empty(sensor, collection, side, dropped)
-            self._warn_of_blank(sensor, spans, usable)
+                raise self._empty(sensor, collection, side, dropped, only)
+            self._warn_of_blank(_kind(sensor, only), spans, usable)
             found += [(side, item) for item in usable]
         return found
 
@@ -104,16 +116,17 @@ class Search:
         if blank:
             log.warning("case %s: no usable %s scene in %s; other years serve", self.case.id, sensor, spelled(blank))
 
-    def _empty(self, sensor: str, collection: str, side: When, dropped: str) -> SourceError:
+    def _empty(self, sensor: str, collection: str, side: When, dropped: str, only: Direction | None) -> SourceError:
         spans = self.case.spans(side)
         near = self.catalogue.nearest(collection, self._region, spans)
         if not near:
             return self._elsewhere(sensor, collection)
-        had = ", ".join(f"{item.id} of {day(item)}" for item in near[:NEAREST])
+        alike = [item for item in near if only in (None, str(item.properties.get("sat:orbit_state")).lower())][:NEAREST]
+        had = ", ".join(f"{item.id} of {day(item)}" for item in alike) or f"scenes that are not {only}"
         return EmptyWindowError(
-            f"case {self.case.id}: no usable {sensor} scene of {collection} in the {side} window {spelled(spans)}"
-            f"{f' (left out: {dropped})' if dropped else ''}; nearest in time it has {had}. Widen the window, or leave "
-            "the sensor out of the source"
+            f"case {self.case.id}: no usable {_kind(sensor, only)} scene of {collection} in the {side} window "
+            f"{spelled(spans)}{f' (left out: {dropped})' if dropped else ''}; nearest in time it has {had}. Widen the "
+            f"window, or leave {'`direction` or ' if only else ''}the sensor out of the source"
         )
 
     def _elsewhere(self, sensor: str, collection: str) -> NoOverlapError:
@@ -122,6 +135,16 @@ class Search:
             f"case {self.case.id}: no {sensor} item of {collection} in {self.catalogue.place} overlaps the area of "
             f"interest {edges} (west, south, east, north). Correct `aoi`, or use another collection"
         )
+
+
+def _kind(sensor: str, only: Direction | None) -> str:
+    """Scenes of a sensor for a message: `Sentinel-1`, `ascending Sentinel-1`."""
+    return f"{only} {sensor}" if only else sensor
+
+
+def _flown(items: Iterable[pystac.Item], only: Direction | None) -> list[pystac.Item]:
+    """The items of a direction, or all; SourceError naming the first that states none where one is asked for."""
+    return [item for item in items if only is None or direction(item) == only]
 
 
 def _usable(items: Iterable[pystac.Item], assets: Mapping[str, str]) -> tuple[list[pystac.Item], str]:

@@ -43,7 +43,7 @@ def test_the_map_has_all_its_products(world: World, mapped: dict[str, Path]) -> 
     out = mapped[event.id]
     assert {path.name for path in out.iterdir()} == PRODUCTS
     with rasterio.open(out / "probability.tif") as file:
-        assert file.descriptions == ("probability", "spread")
+        assert file.descriptions == ("probability", "spread", "mutual_information")
         assert file.overviews(1) or max(file.shape) <= 512
         probability = file.read(1)
     finite = probability[np.isfinite(probability)]

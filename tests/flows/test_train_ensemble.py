@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,14 +58,21 @@ def rebuilt(before: dict[str, int], store: Path) -> list[str]:
 def test_results_are_where_a_person_looks(trained: Path) -> None:
     folder = trained / "store" / "results" / "toy" / "pair"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"metrics.json", "curve.csv", "curve.png", "performance.png", "sizes.png", "ensemble"}
+    figures = {"curve.png", "performance.png", "sizes.png", "reliability.png", "gallery-c-c.png"}
+    assert names == {"metrics.json", "curve.csv", "ensemble"} | figures
+    assert {path.name for path in folder.parent.iterdir()} == {"pair", "report.html", "sizes.json", "sizes.png"}
+    assert {path.suffix for path in (folder / "ensemble").glob("card.*")} == {".md", ".json"}
     metrics = json.loads((folder / "metrics.json").read_text())
     assert [row["k"] for row in metrics["curve"]] == [1, 2]
     assert 0.98 < metrics["observed"]["c"] < 1
     ensemble = Ensemble.open(folder / "ensemble")
     assert ensemble.scores() == metrics
     assert ensemble.info.cases == {"train": ["a"], "validation": ["b"], "test": ["c"]}
-    assert len(built(trained / "store")) == 3 + 1 + 2 + 1 + 1  # prepare, tile, train, assemble, evaluate
+    stages = Counter(name.split("/")[0] for name in built(trained / "store"))
+    assert stages == {
+        "prepare": 3, "audit": 1, "tile": 1, "train": 2, "truth": 2, "predict": 4, "select": 1, "assemble": 1,
+        "evaluate": 1,
+    }  # fmt: skip
 
 
 def test_a_second_run_builds_nothing(trained: Path) -> None:
@@ -75,7 +83,16 @@ def test_a_second_run_builds_nothing(trained: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "damage"),
-    [("prepare", "flip"), ("tile", "remove"), ("train", "flip"), ("assemble", "remove"), ("evaluate", "flip")],
+    [
+        ("prepare", "flip"),
+        ("audit", "flip"),
+        ("tile", "remove"),
+        ("train", "flip"),
+        ("predict", "remove"),
+        ("select", "flip"),
+        ("assemble", "remove"),
+        ("evaluate", "flip"),
+    ],
 )
 def test_damage_rebuilds_that_stage_and_nothing_else(trained: Path, stage: str, damage: str) -> None:
     store = trained / "store"
@@ -99,7 +116,7 @@ def test_a_changed_learning_rate_trains_only_the_new_members(trained: Path) -> N
     (trained / "sub").mkdir()
     path = toy_experiment(trained, learning_rates=[1e-3, 2e-3], losses=["dice"])
     train_ensemble(path, store)
-    assert rebuilt(before, store) == ["assemble", "evaluate", "train"]
+    assert rebuilt(before, store) == ["assemble", "evaluate", "predict", "predict", "select", "train"]
     toy_experiment(trained)
 
 
@@ -293,5 +310,6 @@ def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
     finished = [name for name in before if name.startswith("train/")]
     assert 1 <= len(finished) < 3
     train_ensemble(path, store)
-    assert rebuilt(before, store) == ["assemble", "evaluate", *["train"] * (3 - len(finished))]
+    scored = [name for name in rebuilt(before, store) if name not in ("predict", "truth")]
+    assert scored == ["assemble", "evaluate", "select", *["train"] * (3 - len(finished))]
     assert not list(store.glob("*/.*"))
