@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: install demo test lint real trial-grid trial-modes trial-engines bench-mapping bench-training bench-grid bench-earthengine live-earthengine clean help
+.PHONY: install demo test lint real trial-grid trial-modes trial-engines trial-ensembles bench-mapping bench-evaluation bench-inference bench-training bench-grid bench-earthengine live-earthengine clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -41,6 +41,9 @@ trial-modes: install ## what each departure from the reference protocol costs an
 trial-engines: install ## workers and clusters, and what is killed under them
 	$(BIN)/python -m pytest -v tests/trials/engines.py
 
+trial-ensembles: install ## ways of choosing beside the published one, on events held out; half an hour
+	$(BIN)/python -m tests.trials.ensembles
+
 bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
 	$(BIN)/python -m tests.benchmarks.mapping
 
@@ -50,6 +53,12 @@ bench-training: install ## one member's training beside a plain loop, nine archi
 
 bench-grid: install ## what the grid adds to its members' training, and what a second run costs
 	$(BIN)/python -m tests.benchmarks.grid
+
+bench-evaluation: install ## every size, selection and score from stored predictions, beside the published way
+	$(BIN)/python -m tests.benchmarks.evaluation
+
+bench-inference: install ## windows beside a plain pass over the whole scene, nine architectures
+	$(BIN)/python -m tests.benchmarks.inference
 
 bench-earthengine: install ## our tiler beside xee and geedim, against a simulated Earth Engine
 	$(BIN)/python -m pip install --quiet -e ".[bench]"

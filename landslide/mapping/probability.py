@@ -164,7 +164,7 @@ def _rows(
     before = 0.0
     for voter in members:
         network = ensemble.load(voter, device)
-        for rows, values in probability_rows(network, read, shape, options.window, options.overlap):
+        for rows, values in probability_rows(network, read, shape, options.window, options.overlap, options.precision):
             yield rows, values, voter.weight, before
         before += voter.weight
 

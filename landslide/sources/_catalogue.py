@@ -115,7 +115,8 @@ def _reading(place: str) -> Iterator[None]:
     except (APIError, RequestException) as error:
         raise SourceError(f"{place} does not answer: {error}. Check the address and the network") from error
     except (OSError, ValueError, KeyError, pystac.STACError) as error:
-        raise SourceError(f"cannot read the STAC catalogue {place}: {error}. Check `catalog`") from error
+        why = f" ({error.__cause__})" if error.__cause__ is not None else ""  # pystac names the link alone
+        raise SourceError(f"cannot read the STAC catalogue {place}: {error}{why}. Check `catalog`") from error
 
 
 def _meets(item: pystac.Item, area: Geometry) -> bool:

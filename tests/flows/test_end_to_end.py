@@ -60,7 +60,11 @@ def test_the_scores_stand_beside_their_baselines(mapped: dict[str, Path]) -> Non
     assert metrics["pooled"]["f1"] > 0.1, "a few steps already see something"
     assert 0 < metrics["baseline_dndvi"]["f1"] < 0.9
     assert metrics["median_member_f1"] == metrics["members"][0]["f1"]
-    assert set(metrics["slices"]) == {"slope", *(f"looks of {name}" for name in SEEN)}
+    orbits = {"radar ascending", "radar descending"}
+    known = {"slope", "sun", "cover", "distance to water", *(f"looks of {name}" for name in SEEN)}
+    assert set(metrics["slices"]) - orbits == known
+    assert {"forest", "clear-cut"} <= set(metrics["slices"]["cover"])
+    assert sum(part["fp"] for part in metrics["slices"]["cover"].values()) == metrics["pooled"]["fp"]
 
 
 def test_scores_say_how_far_to_believe_them(mapped: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
