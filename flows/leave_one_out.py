@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 
+from flows.pictures import show_answer
 from flows.publish import published
 from flows.train_ensemble import train_groups
 from flows.train_grid import HERE
@@ -43,7 +43,7 @@ def leave_one_out(experiment: Path, store: Path) -> Path:
     crossed = {band_set: _crossed(band_set, results) for band_set in settings.band_sets}
     with published(folder) as draft:
         write(crossed, settings.title or settings.id, draft)
-    create_table_artifact(key=f"{FOLDER}-{settings.id}", table=rows(crossed), description="Each event, left out")
+    show_answer(f"{FOLDER}-{settings.id}", "Each event, left out", folder / "events.png", rows(crossed))
     return folder
 
 

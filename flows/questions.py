@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from flows.evaluate_ensemble import evaluate_ensemble
+from flows.pictures import show_answer
 from flows.prepare_cases import prepare_cases
 from flows.publish import published
 from flows.train_ensemble import train_groups
@@ -82,7 +82,7 @@ def ask_clouds(
     with published(folder) as draft:
         write_answer(rows, "clouds", draft)
         draw_clouds(rows, f"{opened.info.name} under cloud", draft / "clouds.png")
-    create_table_artifact(key=f"clouds-{opened.info.name}", table=rows, description="Skill over cloudiness")
+    show_answer(f"clouds-{opened.info.name}", "Skill over cloudiness", folder / "clouds.png", rows)
     return folder
 
 
@@ -131,6 +131,7 @@ def _tell(results: dict[str, Path], asked: Experiment, title: str, store: Path) 
     with published(folder) as draft:
         write_answer(answers, "answer", draft)
         draw_options(answers, title, draft / "answer.png")
-    table = [{"option": name, **{k: v for k, v in one.items() if k != "events"}} for name, one in answers.items()]
-    create_table_artifact(key=f"answer-{asked.id}", table=table, description=title)
+    told = ("f1", "precision", "recall", "interval", "average_precision")
+    table = [{"option": name, **{k: one[k] for k in told}} for name, one in answers.items()]
+    show_answer(f"answer-{asked.id}", title, folder / "answer.png", table)
     return folder

@@ -22,12 +22,12 @@ def write_report(settings: Experiment, results: dict[str, Path], store: Path) ->
     folder, title = store / "results" / settings.id, settings.title or settings.id
     documents = {name: json.loads((one / METRICS).read_text()) for name, one in found.items()}
     figures = {name: {picture.name: picture for picture in one.glob("*.png")} for name, one in found.items()}
-    draft = folder / f".{REPORT}"
-    page.write(draft, title, documents, figures, _reproduce(settings))
-    os.replace(draft, folder / REPORT)
-    answers = sizes(documents)
+    answers, picture = sizes(documents), folder / f"{SIZES}.png"
     write_answer(answers, SIZES, folder)
-    draw_sizes_of_all(answers, title, folder / f"{SIZES}.png")
+    draw_sizes_of_all(answers, title, picture)
+    draft = folder / f".{REPORT}"
+    page.write(draft, title, documents, figures, _reproduce(settings), picture)
+    os.replace(draft, folder / REPORT)
 
 
 def _reproduce(settings: Experiment) -> str:

@@ -6,7 +6,6 @@ What a person takes away lies in `<store>/results/<experiment>/`: `report.html`,
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from pydantic import Field
 
 from flows.audit import refuse_leakage
 from flows.evaluate_ensemble import predict_cases, score
-from flows.pictures import embedded
+from flows.pictures import embedded, table
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
 from flows.report import write_report
@@ -170,29 +169,20 @@ def _report(folder: Path, name: str) -> None:
     """Scores, ways of choosing and figures in Prefect's UI."""
     metrics = json.loads((folder / METRICS).read_text())
     cases = {"pooled": metrics["pooled"], **metrics["cases"]}
-    lines = [f"## {name}: {metrics['way']}, {metrics['size']} members, on the test cases", ""]
-    lines += _markdown(
-        ("case", "F1", "precision", "recall"),
-        [(case, *(_number(row[score]) for score in ("f1", "precision", "recall"))) for case, row in cases.items()],
-    )
-    lines += ["", f"Median member: F1 {_number(metrics['median_member_f1'])}.", "", "### Ways of choosing", ""]
-    lines += _markdown(
-        ("way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"),
-        [
-            (way["way"], str(way["members"]), _number(way["held_out_f1"]), _number(way["pooled"]["f1"]),
-             _number(way["gain"]), _number(way["ece"]))
-            for way in metrics["ways"]
-        ],
-    )  # fmt: skip
-    lines += [f"\n{embedded(folder / f'{figure}.png', figure)}" for figure in FIGURES]
-    lines += ["", f"Files: `{folder}`"]
-    f1 = f"F1 {_number(metrics['pooled']['f1'])} on test cases"
-    create_markdown_artifact(key=f"scores-{name}", markdown="\n".join(lines), description=f1)
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    scores = [[case, row["f1"], row["precision"], row["recall"]] for case, row in cases.items()]
+    ways = [
+        [way["way"], way["members"], way["held_out_f1"], way["pooled"]["f1"], way["gain"], way["ece"]]
+        for way in metrics["ways"]
+    ]
+    drawn = [folder / f"{figure}.png" for figure in FIGURES]
+    lines = [
+        f"## {name}: {metrics['way']}, {metrics['size']} members, on the test cases", "",
+        *table([["case", "F1", "precision", "recall"], *scores]), "",
+        f"Median member: F1 {metrics['median_member_f1']:.3f}.", "", "### Ways of choosing", "",
+        *table([["way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"], *ways]),
+        *(f"\n{embedded(picture, picture.stem)}" for picture in drawn if picture.exists()),
+        "", f"Files: `{folder}`",
+    ]  # fmt: skip
+    f1 = metrics["pooled"]["f1"]
+    said = "F1 undefined" if f1 is None else f"F1 {f1:.3f}"
+    create_markdown_artifact(key=f"scores-{name}", markdown="\n".join(lines), description=f"{said} on test cases")

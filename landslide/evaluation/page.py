@@ -47,11 +47,13 @@ def write(
     documents: Mapping[str, Document],
     figures: Mapping[str, Mapping[str, Path]],
     reproduce: str,
+    sizes: Path | None = None,
 ) -> None:
     """Write the report of an experiment.
 
     `documents` and `figures` are by band set; a figure's name is its file's, such as `curve.png` or
-    `gallery-best-1.png`, and one that is not there is left out. `reproduce` is the experiment's file and the commands.
+    `gallery-best-1.png`, and one that is not there is left out. `reproduce` is the experiment's file and the commands;
+    `sizes` a picture of F1 over the number of members, of all band sets.
     """
     board = ranked(documents)
     bands = [_band(row, documents[row["name"]], figures.get(row["name"], {})) for row in board]
@@ -63,6 +65,7 @@ def write(
         bands=bands,
         unseen=_unseen(documents, [row["name"] for row in board]),
         reproduce=reproduce.strip(),
+        sizes=None if sizes is None else _inline(sizes),
         version=__version__,
     )
     path.write_text(text, encoding="utf-8")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from landslide.evaluation import calibration, scores
-from landslide.evaluation.bootstrap import Interval, over_landslides, unit_counts
+from landslide.evaluation.bootstrap import Interval, Resampled, over_landslides, unit_counts
 from landslide.evaluation.choosing import Choice
 from landslide.evaluation.counts import Counts, total
 from landslide.evaluation.scales import Scale
@@ -84,7 +85,7 @@ class Tally:
     def interval(self, name: str) -> Bounds | None:
         """95 % interval of a vote's F1."""
         place = self._place(name)
-        return _bounds(over_landslides(self._by_case()).interval(lambda sums: scores.f1(sums[..., place, :])))
+        return _bounds(self._drawn.interval(lambda sums: scores.f1(sums[..., place, :])))
 
     def shown(self, choice: Choice, beside: str) -> Shown:
         """A choice beside another one."""
@@ -94,7 +95,6 @@ class Tally:
         def gain(sums: Floats) -> Floats:
             return np.asarray(scores.f1(sums[..., place, :]) - scores.f1(sums[..., against, :]))
 
-        drawn = over_landslides(self._by_case())
         pooled, pooled_other = total(list(mine.values())).f1, total(list(other.values())).f1
         return Shown(
             way=choice.way, scale=choice.scale, members=len(choice.weights), effective=choice.effective,
@@ -102,10 +102,15 @@ class Tally:
             pooled=total(list(mine.values())).scores(), cases={case: counts.scores() for case, counts in mine.items()},
             interval=self.interval(choice.way),
             gain=None if pooled is None or pooled_other is None else pooled - pooled_other,
-            gain_interval=_bounds(drawn.interval(gain)),
+            gain_interval=_bounds(self._drawn.interval(gain)),
             events_won=sum((mine[case].f1 or 0.0) > (other[case].f1 or 0.0) for case in mine), events=len(mine),
             ece=calibration.reliability(self._counted[place]).ece if self._counted[place].any() else None,
         )  # fmt: skip
+
+    @cached_property
+    def _drawn(self) -> Resampled:
+        """All votes on the same resamples; once every scene is there."""
+        return over_landslides(self._by_case())
 
     def _place(self, name: str) -> int:
         return list(self._votes).index(name)
