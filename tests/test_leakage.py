@@ -351,9 +351,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.mark.usefixtures("prefect_api")
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_flow_audits_once_and_keeps_what_it_refuses(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], copied: bool
-) -> None:
+def test_a_flow_audits_once_and_keeps_what_it_refuses(tmp_path: Path, copied: bool) -> None:
     from prefect import flow
 
     from flows.audit import refuse_leakage
@@ -381,6 +379,3 @@ def test_a_flow_audits_once_and_keeps_what_it_refuses(
         built.append(manifest.stat().st_mtime_ns)
     assert built[0] == built[1]
     assert json.loads((manifest.parent / FILE).read_text())["pairs"][0]["share"] == float(copied)
-    said = capsys.readouterr().err
-    assert said.count("Cached(type=COMPLETED)") == 1
-    assert said.count("leakage audit: 2 cases, 1 pairs across roles") == (0 if copied else 2)

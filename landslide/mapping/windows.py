@@ -49,9 +49,11 @@ def taper(size: int, overlap: int) -> NDArray[np.float32]:
     return weight
 
 
-def precision(device: torch.device, kind: Kind) -> AbstractContextManager[object]:
+def precision(device: torch.device | str, kind: str) -> AbstractContextManager[object]:
     """The arithmetic of a forward pass: `bf16` where autocast takes it for safe, or `fp32`, as it comes."""
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if kind == "bf16" else nullcontext()
+    if kind == "fp32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
 
 
 def probability_rows(

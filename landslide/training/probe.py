@@ -18,10 +18,10 @@ from pydantic import BaseModel
 
 from landslide.errors import CrashError
 from landslide.losses import bce
+from landslide.mapping.windows import precision
 from landslide.models import build
 from landslide.store import Request
 from landslide.training.process import environment
-from landslide.training.validation import precision
 
 VERSION = 1
 FILE = "probe.json"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from landslide.training.validation import precision
+from landslide.mapping.windows import precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

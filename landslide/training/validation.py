@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import torch
 
 from landslide.bands import positions
 from landslide.evaluation.counts import Counts
-from landslide.mapping.windows import OVERLAP, logit_rows, missing
+from landslide.mapping.windows import OVERLAP, logit_rows, missing, precision
 from landslide.stack import IGNORE
 from landslide.training.devices import has_room
 
@@ -30,13 +29,6 @@ RESERVE = 8 * 2**30  # bytes of a GPU's memory that the scenes leave to the netw
 
 class Diverged(Exception):
     """The loss of a member is no longer finite."""
-
-
-def precision(device: str, kind: str) -> AbstractContextManager[object]:
-    """The arithmetic of a forward pass: float32, or bfloat16 where autocast takes it for safe."""
-    if kind == "fp32":
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
 
 
 @dataclass(frozen=True)

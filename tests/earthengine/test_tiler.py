@@ -238,7 +238,7 @@ def test_a_single_tile_that_is_too_heavy_is_still_asked_for_in_parallel(tmp_path
 
 
 def test_a_service_that_is_down_ends_the_run_and_is_not_stormed(tmp_path: Path) -> None:
-    service, patience = Service(lambda roi, tries: TRANSIENT["503"]()), Patience(3, silence=0.3, base=0.02, cap=0.1)
+    service, patience = Service(lambda roi, tries: TRANSIENT["503"]()), Patience(3, silence=1.0, base=0.02, cap=0.1)
     run = Run(tmp_path, (64 * 40, 64 * 50))
     with pytest.raises(ServiceError, match=r"delivered nothing for .*unavailable.*goes on from here"):
         run.all(service, patience=patience)
