@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from landslide.evaluation.bootstrap import over_events
 from landslide.evaluation.counts import Counts, total
-from landslide.evaluation.figures import ACCENT, INK, SOFT, WARM
+from landslide.evaluation.figures import ACCENT, INK, SOFT, WARM, save
 from landslide.evaluation.scores import f1
 
 Bounds = tuple[float, float]
@@ -106,7 +106,7 @@ def draw_events(band_sets: Mapping[str, Crossed], title: str, path: Path) -> Non
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    save(figure, path)
 
 
 def _panel(axes: Any, crossed: Crossed, band_set: str) -> None:
@@ -120,9 +120,7 @@ def _panel(axes: Any, crossed: Crossed, band_set: str) -> None:
                  label="delivered, 95 % over landslides", zorder=3)  # fmt: skip
     axes.axvline(_f1(crossed.pooled), color=WARM, lw=1.2, ls="--", label="delivered, all events pooled")
     axes.set(xlim=(0, 1), xlabel="F1 on the event left out")
-    axes.set_title(f"{band_set}: {_f1(crossed.pooled):.3f}", fontsize=9, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=8)
+    axes.set_title(f"{band_set}: {_f1(crossed.pooled):.3f}")
     axes.grid(axis="x", color="#e3e8ea", lw=0.7)
     axes.set_axisbelow(True)
 

@@ -115,15 +115,17 @@ def _f1(counts: Counts) -> float:
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure of inches with one pair of axes in the house style."""
+    """A figure of inches with one pair of axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=INK, labelsize=8)
-    axes.title.set(fontsize=10, color=INK)
-    return figure, axes
+    return figure, figure.subplots()
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A PNG whose bytes depend on the figure alone."""
+    """A PNG in the house style, whose bytes depend on the figure alone."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(colors=INK, labelsize=8)
+        axes.title.set(fontsize=10, color=INK)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.label.set(fontsize=9, color=INK)
     figure.savefig(path, dpi=150, metadata={"Software": None})

@@ -73,7 +73,8 @@ def _best(curve: Sequence[float | None]) -> dict[str, Any]:
 
 def draw_sizes_of_all(answers: Mapping[str, Any], title: str, path: Path) -> None:
     """Left, F1 over the number of members of each band set; right, the best size for each event, with those alike."""
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
+    places = sum(1 + len(answer["events"]) for answer in answers.values())
+    figure = Figure(figsize=(10.5, 2.6 + 0.13 * places), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for color, (name, answer) in zip(COLORS, answers.items(), strict=False):
         k = np.arange(1, len(answer["curve"]) + 1)
@@ -90,13 +91,11 @@ def draw_sizes_of_all(answers: Mapping[str, Any], title: str, path: Path) -> Non
             right.scatter(best["best_size"], place, s=30, color=color, ec="white", zorder=3)
             names.append(f"{name}, {event}")
             place += 1
-    right.set_yticks(range(len(names)), names, fontsize=7)
+    right.set_yticks(range(len(names)), names)
     right.invert_yaxis()
     right.set(xlabel="best size; small dots: F1 within 0.01 of it")
     figure.suptitle(title, fontsize=10, color=INK)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=INK)
         axes.xaxis.get_major_locator().set_params(integer=True)
     save(figure, path)
 
