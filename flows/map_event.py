@@ -61,6 +61,11 @@ def _figures(summary: MapSummary) -> dict[str, str]:
     seen = {_sensor(name): percent(share) for name, share in summary.seen.items()}
     return {
         "Landslides": f"{summary.landslides:,}",
+        **(
+            {"Confidence": ", ".join(f"{n:,} {name}" for name, n in summary.confidence.items())}
+            if summary.confidence
+            else {}
+        ),
         "Their area": largest,
         "Observed": f"{percent(summary.share_observed)} of the area of interest, {area(summary.observed_m2)}",
         **seen,

@@ -109,6 +109,8 @@ def test_a_map_votes_calibrates_and_cuts_as_its_ensemble_says(tmp_path, echoes):
     row = pyogrio.read_dataframe(tmp_path / "map" / "landslides.gpkg").iloc[0]
     assert row.confidence == ("high" if row.probability_mean >= 0.999 else "medium")
     assert "Confidence" in (tmp_path / "map" / "report.html").read_text()
+    summary = MapSummary.model_validate_json((tmp_path / "map" / SUMMARY).read_text())
+    assert summary.confidence == {"high": 0, "medium": 0, "low": 0} | {row.confidence: 1}
 
 
 def test_a_large_map_has_overviews(tmp_path, echoes):

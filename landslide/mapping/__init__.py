@@ -56,6 +56,7 @@ class MapSummary(BaseModel):
     `share_observed` is the share of the area of interest that the map says anything about; `share_landslide` the share
     of that observed area, None where nothing was observed. `seen` is the share of the area of interest with at least
     one usable acquisition, per sensor and window, None where the source cannot know. `windows` counts one member's.
+    `confidence` counts landslides by class, empty where the ensemble has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +69,7 @@ class MapSummary(BaseModel):
     minimum_area_m2: float
     windows: int
     landslides: int
+    confidence: dict[str, int]
     area_m2: dict[str, float]
     observed_m2: float
     share_observed: float

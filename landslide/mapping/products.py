@@ -70,6 +70,9 @@ def summarise(
         minimum_area_m2=options.minimum_area_m2,
         windows=next(windows) * next(windows),
         landslides=len(found),
+        confidence={}
+        if ensemble.info.confidence is None
+        else {name: int((found["confidence"] == name).sum()) for name in ("high", "medium", "low")},
         area_m2=sizes,
         observed_m2=observed_m2,
         share_observed=seen.observed / seen.inside if seen.inside else 0.0,
