@@ -73,6 +73,16 @@ def _one_of(known_names: Collection[str], noun: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _way(name: str) -> str:
+    """A way of choosing members."""
+    from landslide.evaluation.choosing import PAPER  # scipy's optimisers
+    from landslide.evaluation.selection import WAYS
+
+    if name not in (ways := (PAPER, *WAYS)):
+        raise ValueError(f"unknown way {name!r} of choosing members; known are {', '.join(ways)}")
+    return name
+
+
 Architecture = Annotated[str, _one_of(ARCHITECTURES, "architecture")]
 Loss = Annotated[str, _one_of(LOSSES, "loss")]
 Bands = Annotated[tuple[str, ...], AfterValidator(known), AfterValidator(_whole), Field(min_length=1)]
@@ -145,7 +155,7 @@ class Experiment(Strict):
     per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     ensemble_size: Annotated[int, Field(ge=1)] = 20
-    selection: Literal["paper", "top", "forward", "diverse", "stacked", "logistic", "everything"] = "paper"
+    selection: Annotated[str, AfterValidator(_way)] = "paper"
     calibration: Literal["none", "platt", "isotonic"] = "platt"
     threshold: Rule = "f1"
     separation_km: Annotated[float, Field(ge=0)] = 5.0

@@ -110,3 +110,22 @@ def test_bands_are_found_by_name_and_missing_ones_named() -> None:
         positions(["d"], ["a"], "file")
     with pytest.raises(BandError, match="twice"):
         known(["slope", "slope"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("selection: best", "unknown way 'best'.*paper, top, forward"),
+        ("threshold: f", "threshold"),
+        ("calibration: yes", "calibration"),
+    ],
+)
+def test_how_an_ensemble_is_chosen_is_checked_before_anything_runs(tmp_path: Path, line: str, said: str) -> None:
+    path = world(tmp_path)
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(InputError, match=said):
+        load_experiment(path)
+    path.write_text(
+        path.read_text().replace(line, "selection: stacked\nthreshold: precision 0.8\ncalibration: isotonic")
+    )
+    assert load_experiment(path)[0].threshold == "precision 0.8"
