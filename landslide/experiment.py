@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 8,
         "background": 0.2,
         "ensemble_size": 6,
+        "selection": "stacked",
     },
 }
 
