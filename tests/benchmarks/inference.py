@@ -85,7 +85,7 @@ def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, flo
 
 def faster(architecture: str, device: str) -> Kind:
     """The arithmetic that a probe of the architecture chooses."""
-    probe = Probe(architecture=architecture, encoder=ENCODER, channels=BANDS, crop=PROBED, batch=1, device=device)
+    probe = Probe(architecture=architecture, encoder=ENCODER, channels=BANDS, crop=PROBED, batch=2, device=device)
     return "bf16" if find(probe).choice == "bf16" else "fp32"
 
 
