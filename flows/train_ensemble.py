@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from pydantic import Field
 
@@ -24,7 +24,7 @@ from flows.train_shards import MOST
 from landslide.cases import Case
 from landslide.ensemble import SCORES, Candidate, EnsembleInfo, assemble_request, rank, voters
 from landslide.evaluation import card
-from landslide.evaluation.choosing import Rules, Selection, select_request
+from landslide.evaluation.choosing import FEWEST, PAPER, Rules, Selection, decided, select_request
 from landslide.evaluation.results import METRICS
 from landslide.experiment import Experiment, load_experiment
 from landslide.models import check_encoder
@@ -103,7 +103,12 @@ def rank_band_set(
         return predict_cases(cases, ranked, bands, normalisation, device, store)
 
     selection = _select(settings, name, ranked, predicted("validation"), store)
-    choice = selection.of(settings.selection)
+    choice = selection.of(decided(settings.selection, len(groups["validation"])))
+    if choice.way != PAPER and len(groups["validation"]) < FEWEST:
+        get_run_logger().warning(
+            "%s: weights, calibration and threshold come from %d validation case(s) and may not hold on other events. "
+            "Let %d or more validate, or choose `selection: paper`", name, len(groups["validation"]), FEWEST,
+        )  # fmt: skip
     chosen = [member for member in ranked if member.key in choice.weights]
     info = EnsembleInfo(
         name=name,

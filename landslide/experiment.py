@@ -40,7 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 8,
         "background": 0.2,
         "ensemble_size": 6,
-        "selection": "stacked",
+        "selection": "auto",
     },
 }
 
@@ -76,10 +76,10 @@ def _one_of(known_names: Collection[str], noun: str) -> AfterValidator:
 
 def _way(name: str) -> str:
     """A way of choosing members."""
-    from landslide.evaluation.choosing import PAPER  # scipy's optimisers
+    from landslide.evaluation.choosing import AUTO, PAPER  # scipy's optimisers
     from landslide.evaluation.selection import WAYS
 
-    if name not in (ways := (PAPER, *WAYS)):
+    if name not in (ways := (PAPER, AUTO, *WAYS)):
         raise ValueError(f"unknown way {name!r} of choosing members; known are {', '.join(ways)}")
     return name
 
@@ -120,8 +120,9 @@ class Experiment(Strict):
     half of each architecture stops.
 
     `selection` is how members become an ensemble, all of it on validation cases. `paper` is the best `ensemble_size`,
-    equal votes, cut at 0.5. Every other way is calibrated by `calibration` and cut by the rule `threshold`: a number,
-    `f1` (or another F-beta), `cost 5` (of a miss, in false alarms), `precision 0.8`.
+    equal votes, cut at 0.5; `auto` is `stacked` where three or more cases validate, else `paper`. Every other way is
+    calibrated by `calibration` and cut by the rule `threshold`: a number, `f1` (or another F-beta), `cost 5` (of a
+    miss, in false alarms), `precision 0.8`.
     """
 
     id: Identifier

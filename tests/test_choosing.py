@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from landslide.errors import InputError
 from landslide.evaluation import scores
 from landslide.evaluation.calibration import CENTRES, Platt, forecasts, histogram
-from landslide.evaluation.choosing import PAPER, Rules, Selection, select, select_request
+from landslide.evaluation.choosing import PAPER, Rules, Selection, decided, select, select_request
 from landslide.evaluation.confidence import Cuts, Patches, cuts, meanings
 from landslide.evaluation.selection import WAYS
 from landslide.evaluation.thresholds import Rule, threshold_of
@@ -61,6 +61,11 @@ def test_a_choice_does_not_depend_on_the_order_of_members_but_for_their_rank(tmp
         assert mine.threshold == pytest.approx(its.threshold, abs=1e-5)
         assert mine.confidence.model_dump() == pytest.approx(its.confidence.model_dump(), abs=1e-5)
         assert mine.calibration.slope == pytest.approx(its.calibration.slope, rel=1e-4)
+
+
+def test_one_event_is_too_few_to_choose_by() -> None:
+    assert [decided("auto", cases) for cases in (1, 2, 3, 9)] == [PAPER, PAPER, "stacked", "stacked"]
+    assert decided("forward", 1) == "forward"
 
 
 def test_a_request_names_predictions_in_order_and_rules() -> None:

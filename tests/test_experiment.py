@@ -115,7 +115,7 @@ def test_bands_are_found_by_name_and_missing_ones_named() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("selection: best", "unknown way 'best'.*paper, top, forward"),
+        ("selection: best", "unknown way 'best'.*paper, auto, top, forward"),
         ("threshold: f", "threshold"),
         ("calibration: yes", "calibration"),
     ],

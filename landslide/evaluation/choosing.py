@@ -25,7 +25,9 @@ from landslide.store import Request
 
 VERSION = 1
 FILE = "selection.json"
-PAPER = "paper"
+PAPER, AUTO = "paper", "auto"
+BEST = "stacked"  # of the ways where several events validate: docs/evaluation.md
+FEWEST = 3  # validation cases, below which weights, calibration and threshold are one event's
 
 Kind = Literal["none", "platt", "isotonic"]
 FITS: dict[str, type[calibration.Platt | calibration.Isotonic]] = {
@@ -88,6 +90,13 @@ class Selection(BaseModel):
     def of(self, way: str) -> Choice:
         """What a way made."""
         return next(choice for choice in self.choices if choice.way == way)
+
+
+def decided(way: str, validating: int) -> str:
+    """What `auto` stands for, given how many cases validate; any other way is itself."""
+    if way != AUTO:
+        return way
+    return BEST if validating >= FEWEST else PAPER
 
 
 def select_request(predictions: Mapping[str, Sequence[str]], rules: Rules) -> Request:

@@ -32,7 +32,7 @@ def main() -> int:
     """Train, choose, score; print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/ensembles"))
-    parser.add_argument("--selection", default="stacked", help="the way that is delivered")
+    parser.add_argument("--selection", default="auto", help="the way that is delivered")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of the experiment, as YAML")
     given = parser.parse_args()
     world, store = simulate_world(given.out / "world", EVENTS, SIZE, SEED), given.out / "store"
