@@ -45,6 +45,7 @@ def _run(world: World, out: Path) -> dict[str, Any]:
         "landslides mapped": summary["landslides"],
         "results": folders["results"],
         "map": folders[event.id],
+        "report of the experiment": folders["results"].parent / "report.html",
         "report": folders[event.id] / "report.html",
     }
 
