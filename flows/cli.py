@@ -348,7 +348,8 @@ def _show_table(folder: Path, table: Path, as_json: bool, title: str) -> None:
     if as_json:
         show({"rows": rows, "folder": folder}, True, "")
         return
-    show_rows([{name: _rounded(value) for name, value in row.items()} for row in rows], title)
+    told = [name for name in rows[0] if name not in ("precision", "recall")]  # what a terminal is wide enough for
+    show_rows([{name: _rounded(row[name]) for name in told} for row in rows], title)
     console.print(f"Picture: {folder}", highlight=False)
 
 

@@ -105,7 +105,8 @@ def draw_events(band_sets: Mapping[str, Crossed], title: str, path: Path) -> Non
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    columns = min(2 * len(band_sets) - 1, len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     save(figure, path)
 
 
