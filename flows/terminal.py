@@ -131,4 +131,6 @@ def cell(value: Any) -> str:
     """A value as people read it."""
     if value is None:
         return "–"
+    if isinstance(value, (list, tuple)):
+        return " to ".join(cell(one) for one in value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
