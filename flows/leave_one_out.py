@@ -18,7 +18,7 @@ from landslide.cases import Case
 from landslide.errors import InputError
 from landslide.evaluation.crossed import Crossed, draw_events
 from landslide.evaluation.results import METRICS
-from landslide.experiment import Experiment, load_experiment
+from landslide.experiment import Experiment, load_experiment, refuse_dependent
 from landslide.progress import track
 
 FOLDER = "leave-one-out"
@@ -35,15 +35,18 @@ def leave_one_out(experiment: Path, store: Path) -> Path:
     cases = [case for group in roles.values() for case in group if case.inventory is not None]
     if len(cases) < FEWEST:
         raise InputError(f"{experiment}: leaving one event out takes {FEWEST} with an inventory, it has {len(cases)}")
+    folds = [_fold(settings, cases, place, len(roles["validation"])) for place in range(len(cases))]
+    for _, groups in folds:
+        refuse_dependent(groups, settings, experiment)  # cases of one role may stand on two sides of a fold
     results: dict[str, dict[str, Path]] = {}
-    for place, case in enumerate(track(cases, "Leaving out")):
-        fold, groups = _fold(settings, cases, place, len(roles["validation"]))
+    for case, (fold, groups) in zip(cases, track(folds, "Leaving out"), strict=True):
         results[case.id] = train_groups(fold, groups, store, HERE)
     folder = store / "results" / settings.id / FOLDER
     crossed = {band_set: _crossed(band_set, results) for band_set in settings.band_sets}
+    table = rows(crossed)
     with published(folder) as draft:
-        write(crossed, settings.title or settings.id, draft)
-    show_answer(f"{FOLDER}-{settings.id}", "Each event, left out", folder / "events.png", rows(crossed))
+        write(crossed, table, settings.title or settings.id, draft)
+    show_answer(f"{FOLDER}-{settings.id}", "Each event, left out", folder / "events.png", table)
     return folder
 
 
@@ -54,8 +57,7 @@ def _fold(
     following = [*cases[place + 1 :], *cases[:place]]
     validating = min(validating, len(following) - 1)
     groups = {"train": following[validating:], "validation": following[:validating], "test": [cases[place]]}
-    name = f"{settings.id}-{FOLDER}-{cases[place].id}"[-64:].lstrip("-")
-    return settings.model_copy(update={"id": name, "split": None}), groups
+    return settings.under(f"{FOLDER}-{cases[place].id}", split=None), groups
 
 
 def _crossed(band_set: str, results: dict[str, dict[str, Path]]) -> Crossed:
@@ -63,14 +65,14 @@ def _crossed(band_set: str, results: dict[str, dict[str, Path]]) -> Crossed:
     return Crossed.of(folds)
 
 
-def write(crossed: dict[str, Crossed], title: str, folder: Path) -> None:
+def write(crossed: dict[str, Crossed], table: list[dict[str, object]], title: str, folder: Path) -> None:
     """The table as JSON and CSV, and its picture."""
     document = {band_set: one.document() for band_set, one in crossed.items()}
     (folder / "events.json").write_text(json.dumps(document, indent=1))
     with (folder / "events.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows(crossed)[0]))
+        writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
-        writer.writerows(rows(crossed))
+        writer.writerows(table)
     draw_events(crossed, f"{title}: each event left out", folder / "events.png")
 
 

@@ -41,7 +41,7 @@ POLARISATIONS = {
 def ask_polarisation(experiment: Path, store: Path) -> Path:
     """Train an experiment's grid on VV alone, VH alone, and both with their ratio."""
     settings, roles = load_experiment(experiment)
-    asked = _renamed(settings, "polarisation", band_sets=POLARISATIONS)
+    asked = settings.under("polarisation", band_sets=POLARISATIONS)
     results = train_groups(asked, {str(role): group for role, group in roles.items()}, store, HERE)
     return _tell(results, asked, "VV, VH or both", store)
 
@@ -54,9 +54,9 @@ def ask_orbits(experiment: Path, store: Path) -> Path:
     for direction in (*get_args(Direction), None):
         name = direction or "both"
         groups = {str(role): [_flown(case, direction) for case in group] for role, group in roles.items()}
-        asked = _renamed(settings, f"orbits-{name}", band_sets={"s1": RADAR})
+        asked = settings.under(f"orbits-{name}", band_sets={"s1": RADAR})
         results[name] = train_groups(asked, groups, store, HERE)["s1"]
-    return _tell(results, _renamed(settings, "orbits"), "Ascending, descending or both", store)
+    return _tell(results, settings.under("orbits"), "Ascending, descending or both", store)
 
 
 @flow(name="ask-clouds", flow_run_name="how {ensemble} falls with cloud")
@@ -95,10 +95,6 @@ def _parameters(world: Path) -> dict[str, int]:
             f"{world} is no simulated world ({error}). Give the folder that `landslide simulate` made"
         ) from error
     return {name: stated[name] for name in ("events", "size", "seed")}
-
-
-def _renamed(settings: Experiment, question: str, **changes: object) -> Experiment:
-    return settings.model_copy(update={"id": f"{settings.id}-{question}"[-64:].lstrip("-"), **changes})
 
 
 def _flown(case: Case, direction: Direction | None) -> Case:

@@ -186,6 +186,10 @@ class Experiment(Strict):
             raise ValueError(f"halve_at {unseen} is no multiple of validate_every {self.validate_every}")
         return self
 
+    def under(self, name: str, **changes: object) -> "Experiment":
+        """The same experiment with changes, under its id and a name."""
+        return self.model_copy(update={"id": f"{self.id}-{name}"[-64:].lstrip("-"), **changes})
+
     @property
     def all_bands(self) -> tuple[str, ...]:
         """Every band that some band set needs, each once, in the order of first use."""
@@ -205,7 +209,7 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[Role, list[Case]]]:
             raise InputError(
                 f"{path}: no case has the role {role}. Set `role:` in a case or `split:` in the experiment"
             )
-    _refuse_dependent(roles, experiment, path)
+    refuse_dependent(roles, experiment, path)
     return experiment, roles
 
 
@@ -219,8 +223,11 @@ def distance_km(one: Case, other: Case) -> float | None:
     return float(Geod(ellps="WGS84").inv(a.x, a.y, b.x, b.y)[2]) / 1000
 
 
-def _refuse_dependent(roles: dict[Role, list[Case]], experiment: Experiment, path: Path) -> None:
-    """Cases of different roles must be apart, and of different events; archives may have neither place nor date."""
+def refuse_dependent(roles: Mapping[Any, list[Case]], experiment: Experiment, path: Path) -> None:
+    """Cases of different roles must be apart, and of different events; archives may have neither place nor date.
+
+    InputError names the file `path`, and the two cases.
+    """
     cases = [(role, case) for role, group in roles.items() for case in group]
     for (role, case), (other_role, other) in combinations(cases, 2):
         distance = None if role == other_role else distance_km(case, other)

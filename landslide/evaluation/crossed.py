@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict
 
 from landslide.evaluation.bootstrap import over_events
+from landslide.evaluation.choosing import PAPER
 from landslide.evaluation.counts import Counts, total
 from landslide.evaluation.figures import ACCENT, INK, SOFT, WARM, save
 from landslide.evaluation.scores import f1
@@ -77,7 +78,7 @@ class Crossed(BaseModel):
 
 
 def _event(name: str, metrics: dict[str, Any]) -> Event:
-    paper = next(way for way in metrics["ways"] if way["way"] == "paper")
+    paper = next(way for way in metrics["ways"] if way["way"] == PAPER)
     return Event(
         counts=_counts(metrics["pooled"]),
         paper=_counts(paper["pooled"]),

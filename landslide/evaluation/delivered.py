@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Delivered:
     """
 
     def __init__(self, vote: Vote, classes: Cuts | None) -> None:
-        self.objects: dict[str, Objects] = {}
+        self._objects: dict[str, list[Objects]] = {}
         self._vote, self._classes = vote, classes
         self._units: dict[str, list[NDArray[np.int64]]] = {}
         self._patches: list[Patches] = []
@@ -43,8 +44,7 @@ class Delivered:
         probability, truth, valid = picture.probabilities[0], picture.truth, picture.valid
         mapped = probability > np.float32(self._vote.threshold)
         self._units.setdefault(case, []).append(unit_counts(mapped, truth, valid))
-        there = [self.objects[case]] if case in self.objects else []
-        self.objects[case] = Objects.pooled([*there, Objects.of(mapped, truth, valid, PIXEL**2)])
+        self._objects.setdefault(case, []).append(Objects.of(mapped, truth, valid, PIXEL**2))
         self._patches.append(Patches.of(probability, mapped, truth))
         self._ranks += ranking.histogram(probability, truth, valid)
         for counted, vote in zip(self._truths, (before, 0), strict=True):
@@ -53,6 +53,16 @@ class Delivered:
             kept = self._slices.setdefault(name, {})
             for label, counts in counts_by_slice(parts, mapped, truth, valid).items():
                 kept[label] = kept.get(label, Counts()) + counts
+
+    @cached_property
+    def objects(self) -> dict[str, Objects]:
+        """By case; once every scene is there."""
+        return {case: Objects.pooled(scenes) for case, scenes in self._objects.items()}
+
+    @cached_property
+    def intervals(self) -> dict[str, Any]:
+        """Of each score by pixel, over landslides and over events; once every scene is there."""
+        return _intervals({case: np.concatenate(parts) for case, parts in self._units.items()}, SCORES)
 
     def reliability(self) -> dict[str, Reliability] | None:
         """`before` and `after` calibration; None where nothing was observed."""
@@ -65,9 +75,8 @@ class Delivered:
         ap = float(average_precision(self._ranks))
         pooled = Objects.pooled(self.objects.values())
         reliable = self.reliability()
-        units = {case: np.concatenate(parts) for case, parts in self._units.items()}
         return {
-            "intervals": _intervals(units, SCORES),
+            "intervals": self.intervals,
             "average_precision": ap if np.isfinite(ap) else None,
             "recall_at_precision": {f"{least:g}": self._recall(least) for least in PRECISIONS},
             "objects": [self._at(share, pooled) for share in SHARES],

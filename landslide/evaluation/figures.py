@@ -87,7 +87,7 @@ def _area(low: float, high: float | None) -> str:
 
 def _whiskers(evaluation: Evaluation, f1: float) -> list[list[float]]:
     """Below and above the delivered ensemble's F1, over landslides."""
-    bounds = evaluation.delivered.document()["intervals"]["f1"]["landslides"]
+    bounds = evaluation.delivered.intervals["f1"]["landslides"]
     return [[np.nan], [np.nan]] if bounds is None else [[max(f1 - bounds[0], 0)], [max(bounds[1] - f1, 0)]]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from landslide import __version__
+from landslide.evaluation.choosing import PAPER
 from landslide.grid import PIXEL
 from landslide.mapping import words
 
@@ -29,7 +30,6 @@ SLICES = {f"looks of {sensor}_{side}": f"number of looks, {name} {when} the even
           for sensor, name in (("s1", "Sentinel-1"), ("s2", "Sentinel-2"))
           for side, when in (("pre", "before"), ("post", "after"))}  # fmt: skip
 SLICES |= {"sun": "sunlight"} | {f"radar {way}": f"radar view, {way} orbits" for way in ("ascending", "descending")}
-PAPER = "paper"
 WAYS = {
     PAPER: "the best by F1, equal votes, cut at 0.5",
     "top": "the same members, with a threshold of its own",

@@ -56,6 +56,26 @@ def test_every_event_is_tested_by_an_ensemble_that_never_saw_it(world: World, le
     assert (left_out / "events.png").stat().st_size > 10_000
 
 
+def test_a_fold_that_parts_one_event_is_refused_before_anything_runs(world: World, tmp_path: Path) -> None:
+    names, cases = [path.stem for path in world.cases], []
+    for path in world.cases:
+        case = yaml.safe_load(path.read_text())
+        case["source"]["catalog"] = str(world.catalog)
+        for what in ("inventory", "cover"):
+            case[what]["path"] = str((path.parent / case[what]["path"]).resolve())
+        cases.append(case)
+    west, south, east, north = cases[0]["aoi"]
+    cases.append(cases[0] | {"id": "its-neighbour", "aoi": [west, south + 0.2, east, north + 0.2]})
+    for case in cases:
+        (tmp_path / f"{case['id']}.yaml").write_text(yaml.safe_dump(case))
+    stated = {"id": "two", "preset": "quick", "cases": [f"{case['id']}.yaml" for case in cases]}
+    stated["split"] = {"train": [names[0], "its-neighbour"], "validation": [names[1]], "test": [names[2]]}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump(stated))
+    with pytest.raises(InputError, match="of one event"):
+        leave_one_out(tmp_path / "two.yaml", tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
 def test_skill_under_cloud(world: World, left_out: Path) -> None:
     ensemble = left_out.parent.parent / f"small-leave-one-out-{world.cases[0].stem}" / "all" / "ensemble"
     folder = ask_clouds(ensemble, world.folder, world.folder.parent / "store", rates=(0.0, 0.75))
