@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landslide.mapping.windows import logit_rows, probability_rows, starts, taper
-from landslide.models import ARCHITECTURES, build
+from landslide.mapping.windows import logit_rows, probability_rows, side, starts, taper
+from landslide.models import ARCHITECTURES, STRIDE, build
 from tests.mapping_case import Echo
 
 
@@ -38,8 +38,20 @@ def test_windows_reach_both_edges_without_a_gap(length, sides):
     window, overlap = sides
     firsts = starts(length, window, overlap)
     assert firsts[0] == 0
-    assert firsts[-1] + window >= length
-    assert all(0 < after - before <= window - overlap for before, after in pairwise(firsts))
+    used = side(length, window, overlap)
+    assert used <= window
+    assert firsts[-1] + used == length
+    assert all(0 < after - before <= used - overlap for before, after in pairwise(firsts))
+
+
+@pytest.mark.parametrize(
+    ("length", "used", "firsts"),
+    [(1024, 1024, [0]), (1200, 672, [0, 528]), (2000, 768, [0, 616, 1232]), (1900, 1024, [0, 876]), (1000, 1000, [0])],
+)
+def test_windows_are_no_larger_than_as_many_need(length, used, firsts):
+    assert side(length, 1024, 128) == used
+    assert used % STRIDE == 0 or len(firsts) == 1
+    assert starts(length, 1024, 128) == firsts
 
 
 def test_every_pixel_of_a_window_has_a_weight():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from landslide.ensemble import Ensemble
     from landslide.stack import Stack
 
-VERSION = 2
+VERSION = 3
 PART = "scene"
 PROBABILITY, LANDSLIDES, ITEM = "probability.tif", "landslides.gpkg", "item.json"
 QUICKLOOK, REPORT, SUMMARY = "quicklook.png", "report.html", "summary.json"
@@ -29,14 +29,15 @@ QUICKLOOK, REPORT, SUMMARY = "quicklook.png", "report.html", "summary.json"
 class MapOptions(BaseModel):
     """How an event is mapped.
 
-    `window` and `overlap` are pixels. `minimum_area_m2` is the minimum mapping unit: 400 m², about four pixels of
-    10 m, the least patch whose outline says more than the noise of single pixels. `threshold` is a probability; None
-    takes the ensemble's. `precision` `bf16` is faster on hardware that has it and moves probabilities by hundredths.
+    `window` and `overlap` are pixels, of the largest window and of the least overlap. `minimum_area_m2` is the minimum
+    mapping unit: 400 m², about four pixels of 10 m, the least patch whose outline says more than the noise of single
+    pixels. `threshold` is a probability; None takes the ensemble's. `precision` `bf16` is faster on hardware that has
+    it and moves probabilities by hundredths.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    window: Annotated[int, Field(ge=STRIDE)] = 512
+    window: Annotated[int, Field(ge=STRIDE)] = 1024
     overlap: Annotated[int, Field(ge=0)] = 128
     minimum_area_m2: Annotated[float, Field(ge=0)] = 400.0
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -1,8 +1,8 @@
 """Windowed, overlapping, blended inference of a scene of any size in bounded memory.
 
-Windows of one size walk over the scene; where they overlap, logits are averaged with a weight that falls towards each
-window's edge, so that no seam shows. Only one row of windows is held at a time. A scene that fits one window is one
-pass, padded to the network's stride: the published protocol.
+Windows of one size walk over the scene, the smallest that covers it in as many; where they overlap, logits are averaged
+with a weight that falls towards each window's edge, so that no seam shows. Only one row of windows is held at a time. A
+scene that fits one window is one pass, padded to the network's stride: the published protocol.
 
 Windows go in channels-last, which takes most networks up to 15 % less of a processor's time. bfloat16 halves it where
 the processor has it, and moves single probabilities by a tenth and more; whoever wants it says so.
@@ -30,16 +30,30 @@ if TYPE_CHECKING:
 
 Kind = Literal["fp32", "bf16"]
 
-WINDOW = 512
+WINDOW = 1024
 OVERLAP = 128
+
+
+def side(length: int, window: int, overlap: int) -> int:
+    """Pixels of a window along one side of a scene: `window` at most, and no more of the networks' strides than as many
+    windows need to overlap by `overlap`; the whole scene where it fits.
+    """
+    if length <= window:
+        return length
+    count = _count(length, window, overlap)
+    least = -(-(length + (count - 1) * overlap) // count)
+    return min(window, least + -least % STRIDE)
 
 
 def starts(length: int, window: int, overlap: int) -> list[int]:
     """First pixels of the windows along one side: evenly spaced, the last one ending at the scene's edge."""
-    if length <= window:
-        return [0]
-    count = int(np.ceil((length - overlap) / (window - overlap)))
-    return [round(i * (length - window) / (count - 1)) for i in range(count)]
+    count, free = _count(length, window, overlap), length - side(length, window, overlap)
+    return [0] if count == 1 else [round(i * free / (count - 1)) for i in range(count)]
+
+
+def _count(length: int, window: int, overlap: int) -> int:
+    """Windows along one side."""
+    return 1 if length <= window else -(-(length - overlap) // (window - overlap))
 
 
 def taper(size: int, overlap: int) -> NDArray[np.float32]:
@@ -84,7 +98,7 @@ def logit_rows(
     """
     height, width = shape
     rows, columns = starts(height, window, overlap), starts(width, window, overlap)
-    tall, wide = min(window, height), min(window, width)
+    tall, wide = side(height, window, overlap), side(width, window, overlap)
     weight = np.outer(taper(tall, overlap), taper(wide, overlap)).astype("float32")
     total, weights = np.zeros((tall, width), "float32"), np.zeros((tall, width), "float32")
     for index, row in enumerate(rows):

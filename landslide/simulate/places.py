@@ -9,11 +9,11 @@ class Place:
     """A place on Earth with its terrain, climate and event.
 
     `steepness` is the 75th percentile of slope in degrees; `floor` the share of the relief that valley floors bury;
-    `roughness` the amplitude of fine relief (0-1); `cloudiness` the mean cloud cover of a Sentinel-2 scene;
-    `seasonality` the share of greenness lost in winter; `vigour` the green fraction at its best; `soil` a brightness
-    factor of bare ground; `regrowth` the green fraction a slide regains in 60 days; `snow` the share of the area
-    under passing snow patches; `landslides` the target share of the area in
-    landslides.
+    `roughness` the amplitude of fine relief (0-1); `cloudiness` the mean cloud cover of a Sentinel-2 scene and
+    `evenness` how alike scenes are in it (the sum of a beta distribution's parameters: near 0 the sky is all clear or
+    all closed); `seasonality` the share of greenness lost in winter; `vigour` the green fraction at its best; `soil` a
+    brightness factor of bare ground; `regrowth` the green fraction a slide regains in 60 days; `snow` the share of the
+    area under passing snow patches; `landslides` the target share of the area in landslides.
     """
 
     id: str
@@ -33,6 +33,7 @@ class Place:
     regrowth: float
     snow: float
     landslides: float
+    evenness: float = 1.1
 
 
 PLACES = (

@@ -15,6 +15,7 @@ from landslide.evaluation.slices import Sun, sun_at
 from .changes import Change, Truth
 from .landscape import Cover, Landscape, green_fraction
 from .noise import Bytes, Floats, Random, power_law, smooth
+from .places import Place
 from .terrain import PIXEL
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -106,10 +107,16 @@ def illumination(landscape: Landscape, sun: Sun) -> Floats:
     return np.asarray((np.maximum(incidence, 0) + 0.45) / (high + 0.45), np.float32)
 
 
+def cloud_share(random: Random, place: Place) -> float:
+    """The share of a scene's sky under cloud: from a beta distribution around the place's cloudiness (Falls 1974,
+    Journal of Geophysical Research 79)."""
+    mean, evenness = place.cloudiness, place.evenness
+    return random.beta(evenness * mean, evenness * (1 - mean)) if mean > 0 else 0.0
+
+
 def _clouds(random: Random, landscape: Landscape) -> Floats:
-    """Opacity 0-1: a share of the sky drawn around the place's cloudiness, thick inside and thin at the edge."""
-    mean = landscape.place.cloudiness
-    share = random.beta(1.1 * mean, 1.1 * (1 - mean)) if mean > 0 else 0.0
+    """Opacity 0-1 over a share of the sky, thick inside and thin at the edge."""
+    share = cloud_share(random, landscape.place)
     rows, columns = landscape.shape
     field = ndimage.zoom(power_law(random, (-(-rows // 2), -(-columns // 2)), 2.7), 2, order=1)[:rows, :columns]
     if share < 0.01:

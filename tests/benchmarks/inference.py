@@ -25,7 +25,7 @@ from torch import nn
 
 from landslide.ensemble import Ensemble, Voter, observed
 from landslide.evaluation.ranking import best_f, histogram, mapped_above
-from landslide.mapping.windows import OVERLAP, WINDOW, Kind, missing, probability_rows, starts
+from landslide.mapping.windows import OVERLAP, WINDOW, Kind, missing, probability_rows, side, starts
 from landslide.models import ARCHITECTURES, STRIDE, build
 from landslide.stack import IGNORE, Stack
 from landslide.training.devices import choose_device
@@ -116,9 +116,9 @@ def measure(architecture: str, values: NDArray[np.float32], options: argparse.Na
     }
 
 
-def computed(side: int, window: int, overlap: int) -> float:
+def computed(length: int, window: int, overlap: int) -> float:
     """Pixels that go through the network for one of the scene."""
-    return float((len(starts(side, window, overlap)) * min(window, side) / side) ** 2)
+    return float((len(starts(length, window, overlap)) * side(length, window, overlap) / length) ** 2)
 
 
 def speed(options: argparse.Namespace) -> int:
