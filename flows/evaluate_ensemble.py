@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
 
+from flows.pictures import show_scores
 from flows.prepare_cases import References, prepare_cases
 from landslide.cases import Case
 from landslide.ensemble import Candidate, Ensemble, Normalisation
@@ -32,9 +32,7 @@ def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
     ]
     shelves = predict_cases(prepared, members, info.bands, info.normalisation, choose_device("auto"), store)
     folder = score(info.name, members, shelves, [as_delivered(opened, members)], store)
-    create_markdown_artifact(
-        key="evaluation", markdown=f"{info.name} on {', '.join(prepared)}: `{folder}`", description="Evaluation"
-    )
+    show_scores("evaluation", info.name, folder)
     return folder
 
 

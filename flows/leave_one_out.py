@@ -25,7 +25,7 @@ FOLDER = "leave-one-out"
 FEWEST = 3  # events: one to test, one to validate, one to teach
 
 
-@flow(name="leave-one-event-out", flow_run_name="leave one event of {experiment} out")
+@flow(name="leave-one-event-out", flow_run_name="leave one event of {experiment.stem} out")
 def leave_one_out(experiment: Path, store: Path) -> Path:
     """Train and score an experiment as often as it has events; the folder of the table.
 

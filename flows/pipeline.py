@@ -9,7 +9,7 @@ from flows.train_ensemble import train_ensemble
 from landslide.cases import Case
 
 
-@flow(name="scenes-to-maps", flow_run_name="scenes to maps, {experiment}")
+@flow(name="scenes-to-maps", flow_run_name="scenes to maps, {experiment.stem}")
 def scenes_to_maps(experiment: Path, events: list[Case], store: Path, out: Path) -> dict[str, Path]:
     """Train an experiment and map events with its last band set's ensemble: the folder of results, and of each map."""
     results = train_ensemble(experiment, store)

@@ -37,7 +37,7 @@ POLARISATIONS = {
 }
 
 
-@flow(name="ask-polarisation", flow_run_name="VV, VH or both, {experiment}")
+@flow(name="ask-polarisation", flow_run_name="VV, VH or both, {experiment.stem}")
 def ask_polarisation(experiment: Path, store: Path) -> Path:
     """Train an experiment's grid on VV alone, VH alone, and both with their ratio."""
     settings, roles = load_experiment(experiment)
@@ -46,7 +46,7 @@ def ask_polarisation(experiment: Path, store: Path) -> Path:
     return _tell(results, asked, "VV, VH or both", store)
 
 
-@flow(name="ask-orbits", flow_run_name="ascending, descending or both, {experiment}")
+@flow(name="ask-orbits", flow_run_name="ascending, descending or both, {experiment.stem}")
 def ask_orbits(experiment: Path, store: Path) -> Path:
     """Train an experiment's grid on radar scenes of one orbit direction, of the other, and of both."""
     settings, roles = load_experiment(experiment)

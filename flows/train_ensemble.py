@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from flows.audit import refuse_leakage
 from flows.evaluate_ensemble import predict_cases, score
-from flows.pictures import embedded, table
+from flows.pictures import show_scores
 from flows.prepare_cases import References, prepare_cases
 from flows.publish import deliver, published
 from flows.report import write_report
@@ -37,10 +37,8 @@ from tasks.select import select_members
 from tasks.stage import path, submit
 from tasks.tile import tile_cases
 
-FIGURES = ("curve", "performance", "reliability", "sizes")
 
-
-@flow(name="train-ensemble", flow_run_name="train {experiment}")
+@flow(name="train-ensemble", flow_run_name="train {experiment.stem}")
 def train_ensemble(
     experiment: Path,
     store: Path,
@@ -136,7 +134,7 @@ def rank_band_set(
     folder = store / "results" / settings.id / band_set
     _publish(folder, info, path(ensemble, store), scores)
     if scores:
-        _report(folder, info.name)
+        show_scores(f"scores-{info.name}", info.name, folder)
     return folder
 
 
@@ -168,26 +166,3 @@ def _table(ranked: list[Candidate]) -> list[dict[str, Any]]:
         {"rank": place, "member": member.spec.name, "validation F1": round(member.validation_f1 or 0.0, 3)}
         for place, member in enumerate(ranked, 1)
     ]
-
-
-def _report(folder: Path, name: str) -> None:
-    """Scores, ways of choosing and figures in Prefect's UI."""
-    metrics = json.loads((folder / METRICS).read_text())
-    cases = {"pooled": metrics["pooled"], **metrics["cases"]}
-    scores = [[case, row["f1"], row["precision"], row["recall"]] for case, row in cases.items()]
-    ways = [
-        [way["way"], way["members"], way["held_out_f1"], way["pooled"]["f1"], way["gain"], way["ece"]]
-        for way in metrics["ways"]
-    ]
-    drawn = [folder / f"{figure}.png" for figure in FIGURES]
-    lines = [
-        f"## {name}: {metrics['way']}, {metrics['size']} members, on the test cases", "",
-        *table([["case", "F1", "precision", "recall"], *scores]), "",
-        f"Median member: F1 {metrics['median_member_f1']:.3f}.", "", "### Ways of choosing", "",
-        *table([["way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"], *ways]),
-        *(f"\n{embedded(picture, picture.stem)}" for picture in drawn if picture.exists()),
-        "", f"Files: `{folder}`",
-    ]  # fmt: skip
-    f1 = metrics["pooled"]["f1"]
-    said = "F1 undefined" if f1 is None else f"F1 {f1:.3f}"
-    create_markdown_artifact(key=f"scores-{name}", markdown="\n".join(lines), description=f"{said} on test cases")

@@ -104,7 +104,10 @@ def _train_members(
     }  # fmt: skip
     failed: list[tuple[Entry, str]] = []
     try:
-        with board(f"{page}-{settings.id}") as show, meter("Members", len(futures)) as update:
+        with (
+            board(f"{page}-{settings.id}", f"{len(futures)} members") as show,
+            meter("Members", len(futures)) as update,
+        ):
             for done, future in enumerate(as_completed(list(futures)), 1):
                 entry, finished = futures[future], _completed(future)
                 if not finished:

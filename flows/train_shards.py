@@ -57,7 +57,7 @@ def train_shards(
     arrivals = _Arrivals(wanted, store)
     with (
         get_client(sync_client=True) as client,
-        board(f"grid-{settings.id}") as show,
+        board(f"grid-{settings.id}", f"{len(wanted)} members") as show,
         meter("Members", len(wanted)) as update,
     ):
         arrivals.look()

@@ -34,9 +34,9 @@ def in_ui(key: str) -> Reporter:
 
 
 @contextmanager
-def board(key: str) -> Iterator[Callable[[str], None]]:
+def board(key: str, description: str) -> Iterator[Callable[[str], None]]:
     """A page of Markdown under a key that is written anew while work goes on, as often as people look."""
-    artifact, written, latest = create_markdown_artifact(markdown="", key=key), 0.0, ""
+    artifact, written, latest = create_markdown_artifact(markdown="", key=key, description=description), 0.0, ""
 
     def write() -> None:
         nonlocal written
