@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import entr
 
 from landslide.ensemble import observed
 from landslide.errors import InputError
 from landslide.evaluation.scales import link, unlink
-from landslide.evaluation.uncertainty import entropy
 from landslide.grid import blocks
 from landslide.mapping import PART
 from landslide.mapping.windows import probability_rows, starts
@@ -106,13 +106,21 @@ class RunningMoments:
 
     def result(self, rows: slice, total: float) -> NDArray[np.float32]:
         """(3, rows, width): weighted mean, and, over members, population standard deviation for the sum of weights
-        `total` and mutual information in bits.
+        `total`, and mutual information in bits: entropy of the mean less the mean of entropies. That is the knowledge
+        (epistemic) part of the uncertainty, what seeing the right member would tell of the pixel (Depeweg et al. 2018,
+        Decomposition of Uncertainty; Smith and Gal 2018, Understanding Measures of Uncertainty).
         """
         mean = self._files["mean"].read(rows)
         spread = np.sqrt(np.maximum(self._files["squares"].read(rows), 0) / np.float32(total))
         information = np.maximum(entropy(mean) - self._files["entropy"].read(rows), 0)
         linked = self._files["linked"].read(rows) if "linked" in self._files else mean
         return np.stack([unlink(linked, self._scale), spread, information])
+
+
+def entropy(probability: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Bits of a yes or no, −p log₂ p − (1 − p) log₂ (1 − p), in the shape and precision given; 0 at 0 and at 1."""
+    values = np.clip(probability, 0, 1)  # weights that sum to 1 in float32 do so within rounding
+    return np.asarray((entr(values) + entr(1 - values)) / np.log(2).astype(values.dtype))
 
 
 def write(stack: Stack, ensemble: Ensemble, path: Path, options: MapOptions, device: str) -> None:
