@@ -13,7 +13,7 @@ from pyproj import Geod
 from shapely.affinity import translate
 from shapely.ops import nearest_points
 
-from landslide.bands import BAND_SETS, directions, known
+from landslide.bands import BAND_SETS, BANDS, directions, known
 from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
 from landslide.errors import InputError
 from landslide.evaluation.thresholds import Rule
@@ -192,8 +192,9 @@ class Experiment(Strict):
 
     @property
     def all_bands(self) -> tuple[str, ...]:
-        """Every band that some band set needs, each once, in the order of first use."""
-        return tuple(dict.fromkeys(band for bands in self.band_sets.values() for band in bands))
+        """Every band that some band set needs, each once, in the order of the table of bands."""
+        wanted = {band for bands in self.band_sets.values() for band in bands}
+        return tuple(band for band in BANDS if band in wanted)
 
 
 def load_experiment(path: Path) -> tuple[Experiment, dict[Role, list[Case]]]:

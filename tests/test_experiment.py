@@ -32,7 +32,7 @@ def test_the_defaults_are_the_published_protocol(tmp_path: Path) -> None:
     }
     assert (experiment.crop, experiment.batch, experiment.samples, experiment.seed) == (256, 4, 1000, 42)
     assert [[case.id for case in group] for group in roles.values()] == [["a"], ["b"], ["c"]]
-    assert len(experiment.all_bands) == 15
+    assert experiment.all_bands == BAND_SETS["all"]  # with one set or four: the same tiles
     assert (experiment.precision, experiment.rate, experiment.average, experiment.validate_every) == (
         "fp32", "plateau", 0, 1,
     )  # fmt: skip

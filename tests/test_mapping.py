@@ -272,7 +272,7 @@ def test_the_request_names_what_a_map_depends_on():
     assert map_request("s", "e", "t", MapOptions()).key == base.key
 
 
-@pytest.mark.parametrize("wrong", [{"window": 8}, {"overlap": 600}, {"threshold": 1.0}, {"windw": 512}])
+@pytest.mark.parametrize("wrong", [{"window": 8}, {"overlap": 300}, {"threshold": 1.0}, {"windw": 512}])
 def test_options_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValidationError):
         MapOptions(**wrong)

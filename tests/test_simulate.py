@@ -143,6 +143,15 @@ def test_slides_start_on_steep_ground_and_run_downhill():
     assert all(slide.outline.is_valid for slide in slides)
 
 
+def test_a_slide_too_large_for_the_ground_leaves_room_for_the_others(events: list[Event], monkeypatch):
+    event = events[0]
+    areas = np.array([5e6, *np.full(30, 900.0)])
+    monkeypatch.setattr("landslide.simulate.slides.draw_areas", lambda *_, **__: areas)
+    slides = make_slides(np.random.default_rng(9), event.landscape, event.site.scene)
+    assert 5 < len(slides) <= 30
+    assert max(slide.area for slide in slides) < 2000
+
+
 def test_slide_outlines_have_the_drawn_area(events: list[Event]):
     event = events[0]
     slides = make_slides(np.random.default_rng(9), event.landscape, event.site.scene)

@@ -34,7 +34,7 @@ from landslide.stack import Stack
 DNDVI, VV = "dndvi_median", "vv_change"
 BINS = 4000
 THRESHOLD = 0.5
-SHOWN = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 90)  # sizes whose interval is told
+SHOWN = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 60, 90)  # sizes whose interval is told, and the whole
 
 
 class Scored(BaseModel):
@@ -102,7 +102,8 @@ def evaluate(library: Library, stacks: Mapping[str, Stack], choices: Sequence[Ch
     """
     members = len(library.members)
     votes = {choice.way: choice.vote(library.members) for choice in choices}
-    best = {k: Vote((np.arange(members) < k).astype("float64"), threshold=THRESHOLD) for k in SHOWN if k <= members}
+    told = sorted({*(k for k in SHOWN if k < members), members})
+    best = {k: Vote((np.arange(members) < k).astype("float64"), threshold=THRESHOLD) for k in told}
     first = votes[choices[0].way]
     shown = [*votes.values(), *best.values(), replace(first, calibration=None)]
     tally, sizes, delivered, scenes = Tally(votes), Sizes(list(best)), Delivered(first, choices[0].confidence), []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from landslide.evaluation.choosing import Choice
     from landslide.evaluation.curves import Evaluation, Scene, Scored
 
-VERSION = 3
+VERSION = 4
 METRICS, CURVE = "metrics.json", "curve.csv"
 FEW = 6  # scenes that are all drawn
 

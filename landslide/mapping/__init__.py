@@ -37,8 +37,8 @@ class MapOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    window: Annotated[int, Field(ge=STRIDE)] = 1024
-    overlap: Annotated[int, Field(ge=0)] = 128
+    window: Annotated[int, Field(ge=STRIDE)] = 512
+    overlap: Annotated[int, Field(ge=0)] = 64
     minimum_area_m2: Annotated[float, Field(ge=0)] = 400.0
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["fp32", "bf16"]
 
-WINDOW = 1024
-OVERLAP = 128
+WINDOW = 512
+OVERLAP = 64
 
 
 def side(length: int, window: int, overlap: int) -> int:

@@ -1,6 +1,7 @@
 """Landslides: how large, where they start, how they run, and what outline they leave."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from .terrain import PIXEL
 RHO, SCALE_M2, SHIFT_M2 = 1.40, 1280.0, -132.0
 SMALLEST_M2 = 100.0
 STOP_SLOPE = 6.0
+TRIES = 200  # sources of one slide, before it is given up: too large for the ground, it would use up all
 
 Points = npt.NDArray[np.float64]
 
@@ -63,7 +65,7 @@ def make_slides(random: Random, landscape: Landscape, window: tuple[slice, slice
     taken = np.zeros(landscape.shape, bool)
     slides = []
     for area in areas:
-        for source in sources:
+        for source in islice(sources, TRIES):
             slide = _slide(random, landscape, source, float(area))
             if slide is not None and _claim(taken, slide):
                 slides.append(slide)

@@ -11,7 +11,7 @@ from landslide.ensemble import Candidate
 from landslide.models import MemberSpec
 from landslide.store import Request
 
-VERSION = 2
+VERSION = 3
 WEIGHTS = "weights.safetensors"
 FILE = "member.json"
 

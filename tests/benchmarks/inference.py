@@ -146,7 +146,9 @@ def best_members(ensemble: Ensemble) -> dict[str, Voter]:
     return best
 
 
-def counted(ensemble: Ensemble, network: nn.Module, stack: Stack, window: int | None, kind: Kind) -> NDArray[np.int64]:
+def counted(
+    ensemble: Ensemble, network: nn.Module, stack: Stack, window: int | None, overlap: int, kind: Kind
+) -> NDArray[np.int64]:
     """Histogram (2, bin) of probability by truth over the case's scenes; without a window each scene is one pass."""
     histograms = []
     for part in stack.info.parts:
@@ -156,7 +158,7 @@ def counted(ensemble: Ensemble, network: nn.Module, stack: Stack, window: int | 
         with stack.reader(part.name) as reader:
             values = reader.read(ensemble.info.bands, (slice(0, part.height), slice(0, part.width)))
         scores, valid = ensemble.info.normalisation.apply(values), observed(values) & (label != IGNORE)
-        probability = ours(network, scores, side, min(OVERLAP, side // 4), kind)
+        probability = ours(network, scores, side, min(overlap, side // 4), kind)
         histograms.append(histogram(probability, label == 1, valid))
     return np.asarray(np.sum(histograms, axis=0))
 
@@ -170,7 +172,7 @@ def scored(pixels: NDArray[np.int64]) -> dict[str, float | None]:
 
 
 def window_effect(options: argparse.Namespace) -> int:
-    """F1 of each architecture's best member by window, overlapping by 128 pixels, or by a quarter of a smaller one."""
+    """F1 of each architecture's best member by window, overlapping as stated, or by a quarter of a smaller one."""
     ensemble, stack = Ensemble.open(options.ensemble), Stack.open(options.stack)
     ensemble.check_bands(stack.info.bands, f"case {stack.info.case.id}")
     kind: Kind = "bf16" if options.precision == "bf16" else "fp32"
@@ -178,12 +180,26 @@ def window_effect(options: argparse.Namespace) -> int:
     rows = {}
     for architecture, voter in best_members(ensemble).items():
         network = ensemble.load(voter, options.device)
-        row = {name: scored(counted(ensemble, network, stack, window, kind)) for name, window in windows.items()}
+        row = {
+            name: scored(counted(ensemble, network, stack, window, options.overlap, kind))
+            for name, window in windows.items()
+        }
         rows[architecture] = {"member": voter.spec.name, **row}
         cells = "  ".join(f"{name} {each['f1']} ({each['best_f1']})" for name, each in row.items())
         print(f"{architecture:14} F1 at 0.5 (at best) by window: {cells}", flush=True)
     case, crop = stack.info.case.id, ensemble.info.crop
-    print(json.dumps({"benchmark": "window_effect", "case": case, "crop": crop, "in": kind, "architectures": rows}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "window_effect",
+                "case": case,
+                "crop": crop,
+                "in": kind,
+                "overlap": options.overlap,
+                "architectures": rows,
+            }
+        )
+    )
     return 0
 
 
