@@ -27,16 +27,12 @@ def show_scores(key: str, name: str, folder: Path) -> None:
     metrics = json.loads((folder / METRICS).read_text())
     cases = {"pooled": metrics["pooled"], **metrics["cases"]}
     scores = [[case, row["f1"], row["precision"], row["recall"]] for case, row in cases.items()]
-    ways = [
-        [way["way"], way["members"], way["held_out_f1"], way["pooled"]["f1"], way["gain"], way["ece"]]
-        for way in metrics["ways"]
-    ]
     drawn = [folder / f"{figure}.png" for figure in FIGURES]
     lines = [
         f"## {name}: {metrics['way']}, {metrics['size']} members, on {', '.join(metrics['cases'])}", "",
         *table([["case", "F1", "precision", "recall"], *scores]), "",
-        f"Median member: F1 {metrics['median_member_f1']:.3f}.", "", "### Ways of choosing", "",
-        *table([["way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"], *ways]),
+        f"Median member: F1 {metrics['median_member_f1']:.3f}.",
+        *(_ways(metrics["ways"]) if len(metrics["ways"]) > 1 else []),
         *(f"\n{embedded(picture, picture.stem)}" for picture in drawn if picture.exists()),
         "", f"Files: `{folder}`",
     ]  # fmt: skip
@@ -45,6 +41,15 @@ def show_scores(key: str, name: str, folder: Path) -> None:
     create_markdown_artifact(
         key=key, markdown="\n".join(lines), description=f"{said} on {len(metrics['cases'])} case(s)"
     )
+
+
+def _ways(ways: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ways of choosing members beside each other."""
+    header = ["way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"]
+    rows = [
+        [way["way"], way["members"], way["held_out_f1"], way["pooled"]["f1"], way["gain"], way["ece"]] for way in ways
+    ]
+    return ["", "### Ways of choosing", "", *table([header, *rows])]
 
 
 def table(rows: Sequence[Iterable[object]]) -> list[str]:

@@ -42,7 +42,7 @@ def members(store: Path) -> list[Member]:
 def overhead(folder: Path, seconds: float) -> dict[str, float]:
     """Wall time of the grid alone over the members' own time on all places; tiles and processes' start included."""
     grid = {"architectures": ["Linknet"], "losses": ["dice", "bce"], "samples": 64}
-    rates = [1e-3 / 2**i for i in range(cores())]
+    rates = [1e-3 / 2**i for i in range(2 * cores())]
     train_ensemble(toy_experiment(folder, **grid, epochs=3), folder / "store")
     epoch = max(one.epochs[-1].seconds for one in members(folder / "store"))
     epochs = math.ceil(seconds / epoch)
