@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "checkpoint.safetensors"
-SHARE = 0.02  # of a member's time goes into its checkpoints, at most
+SHARE = 0.01  # of a member's time goes into its checkpoints, at most
 STATE = "state"
 
 log = logging.getLogger(__name__)
