@@ -88,7 +88,7 @@ def _run(path: Path, store: Path) -> tuple[float, float]:
 
 def _seconds(settings: Experiment, store: Path) -> float:
     """What the members of an experiment took to train, each as far as it got."""
-    stated = settings.model_dump(include=set(Schedule.model_fields)) | {"precision": "fp32"}
+    stated = settings.model_dump(include=set(Schedule.model_fields) - {"threshold"}) | {"precision": "fp32"}
     schedule = Schedule.model_validate(stated).model_dump(mode="json")
     longest: dict[str, float] = {}
     for folder in store.glob("train/[!.]*"):
