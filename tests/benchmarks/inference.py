@@ -152,13 +152,13 @@ def counted(
     """Histogram (2, bin) of probability by truth over the case's scenes; without a window each scene is one pass."""
     histograms = []
     for part in stack.info.parts:
-        label, side = stack.label(part.name), window or max(part.height, part.width)
+        label, largest = stack.label(part.name), window or max(part.height, part.width)
         if label is None:
             raise SystemExit(f"{stack.folder} has no label. Give a case with an inventory")
         with stack.reader(part.name) as reader:
             values = reader.read(ensemble.info.bands, (slice(0, part.height), slice(0, part.width)))
         scores, valid = ensemble.info.normalisation.apply(values), observed(values) & (label != IGNORE)
-        probability = ours(network, scores, side, min(overlap, side // 4), kind)
+        probability = ours(network, scores, largest, min(overlap, largest // 4), kind)
         histograms.append(histogram(probability, label == 1, valid))
     return np.asarray(np.sum(histograms, axis=0))
 
@@ -188,18 +188,11 @@ def window_effect(options: argparse.Namespace) -> int:
         cells = "  ".join(f"{name} {each['f1']} ({each['best_f1']})" for name, each in row.items())
         print(f"{architecture:14} F1 at 0.5 (at best) by window: {cells}", flush=True)
     case, crop = stack.info.case.id, ensemble.info.crop
-    print(
-        json.dumps(
-            {
-                "benchmark": "window_effect",
-                "case": case,
-                "crop": crop,
-                "in": kind,
-                "overlap": options.overlap,
-                "architectures": rows,
-            }
-        )
-    )
+    found = {
+        "benchmark": "window_effect", "case": case, "crop": crop, "in": kind, "overlap": options.overlap,
+        "architectures": rows,
+    }  # fmt: skip
+    print(json.dumps(found))
     return 0
 
 
