@@ -1,38 +1,34 @@
-"""How many members a GPU is found to carry, with processes that are as fast as a test wants them."""
+"""How many members a GPU is found to carry; what is tried on a GPU is tried here on a CPU, by the same processes."""
 
+import time
 from pathlib import Path
 
 import pytest
 
-from landslide.errors import CrashError
+from landslide.errors import CrashError, TrainingError
 from landslide.models import MemberSpec
-from landslide.training.packing import FILE, measure, read
+from landslide.tiles import tile
+from landslide.training import packing
+from landslide.training.packing import EPOCHS, FILE, STEPS, measure, rate, read, steps_a_second
 from landslide.training.process import Job, Trainers
-from landslide.training.records import FILE as MEMBER
-from landslide.training.records import Epoch, Member, Schedule
+from landslide.training.records import Schedule
+from tests.stacks import BANDS, toy_stack
 
-SPEC = MemberSpec(architecture="Unet", loss="dice", learning_rate=1e-3, bands=("slope",))
-SCHEDULE = Schedule(epochs=99, min_epochs=9, patience=9, plateau=9, samples=9, crop=64, batch=4, background=0.0)
+SPEC = MemberSpec(architecture="Linknet", loss="dice", learning_rate=1e-3, bands=BANDS, encoder="resnet18")
+SCHEDULE = Schedule(epochs=99, min_epochs=9, patience=9, plateau=9, samples=9, crop=64, batch=2, background=0.0)
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, rates: dict[int, float]) -> list[int]:
     """Members that together do so many samples a second by their number; a number that is not there does not fit."""
     tried: list[int] = []
 
-    def run(self: Trainers, job: Job, say: object = None) -> None:
-        number = int(job.name.rsplit(" ", 1)[1])
+    def rate(spec: object, schedule: object, tiles: object, device: object, number: int) -> float:
         tried.append(number)
         if number not in rates:
             raise CrashError("out of memory")
-        seconds = [50.0, job.schedule.samples * number / rates[number], 70.0]
-        epochs = [
-            Epoch(epoch=i, learning_rate=1, train_loss=1, validation_loss=1, validation_f1=0.5, seconds=one)
-            for i, one in enumerate(seconds, 1)
-        ]
-        member = Member(spec=job.spec, status="trained", best_epoch=3, validation_f1=0.5, epochs=epochs, seconds=1)
-        (job.folder / MEMBER).write_text(member.model_dump_json())
+        return rates[number]
 
-    monkeypatch.setattr(Trainers, "run", run)
+    monkeypatch.setattr(packing, "rate", rate)
     return tried
 
 
@@ -48,12 +44,13 @@ def fake(monkeypatch: pytest.MonkeyPatch, rates: dict[int, float]) -> list[int]:
 def test_more_at_once_while_it_pays_and_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rates: dict[int, float], tried: list[int], choice: int
 ) -> None:
+    assert fake(monkeypatch, rates) == []
     seen = fake(monkeypatch, rates)
     measure(SPEC, SCHEDULE, tmp_path, "cuda:0", tmp_path)
-    assert sorted(set(seen)) == tried
+    assert seen == tried
     found = read(tmp_path)
     assert found.choice == choice
-    assert found.samples_per_second == pytest.approx({number: rates[number] for number in tried if number in rates})
+    assert found.samples_per_second == {number: rates[number] for number in tried if number in rates}
 
 
 def test_one_that_does_not_fit_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +58,48 @@ def test_one_that_does_not_fit_is_an_error(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(CrashError, match="out of memory"):
         measure(SPEC, SCHEDULE, tmp_path, "cuda:0", tmp_path)
     assert not (tmp_path / FILE).exists()
+
+
+def test_only_what_members_do_at_once_counts() -> None:
+    """The first has the processor to itself for a while; the second starts late and has epochs of another length."""
+    alone = [0.1 * i for i in range(1, 30)]
+    together = [100 + 2.0 * i for i in range(1, EPOCHS + 2)]
+    second = [101 + 4.0 * i for i in range(EPOCHS + 1)]
+    assert steps_a_second([alone, []]) is None
+    assert steps_a_second([alone + together, second[:-1]]) is None
+    assert steps_a_second([alone + together, second]) == pytest.approx(STEPS / 2 + STEPS / 4)
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiles")
+    cases = {role: [toy_stack(folder / role, role)] for role in ("train", "validation")}
+    out = folder / "out"
+    out.mkdir()
+    tile(BANDS, cases, out)
+    return out
+
+
+def test_two_real_members_are_watched_and_ended(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "STEPS", 2)
+    started: list[Trainers] = []
+    monkeypatch.setattr(packing, "Trainers", lambda: started.append(Trainers()) or started[-1])
+    begun = time.monotonic()
+    found = rate(SPEC, SCHEDULE, tiles, "cpu", 2)
+    assert 2 * 2 * EPOCHS * 2 / (time.monotonic() - begun) < found < 10_000
+    (trainers,) = started
+    assert trainers.busy == 0
+    trainers.close()  # nobody waits: both processes were ended
+
+
+def test_a_member_that_dies_ends_the_trial(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "STEPS", 2)
+    run = Trainers.run
+
+    def break_second(self: Trainers, job: Job, **heard: object) -> None:
+        broken = job.model_copy(update={"tiles": tiles / "nowhere"}) if "2 of 2" in job.name else job
+        run(self, broken, **heard)
+
+    monkeypatch.setattr(Trainers, "run", break_second)
+    with pytest.raises((CrashError, TrainingError), match="trial 2 of 2"):
+        rate(SPEC, SCHEDULE, tiles, "cpu", 2)

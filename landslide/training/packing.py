@@ -7,27 +7,34 @@ GPU by turns or at once (NVIDIA's MPS, where its daemon runs) shows in what they
 from __future__ import annotations
 
 import tempfile
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from landslide.errors import CrashError
+from landslide.errors import CrashError, TrainingError
 from landslide.store import Request
 from landslide.training.process import Job, Trainers
-from landslide.training.records import FILE as MEMBER
-from landslide.training.records import Member
 
 if TYPE_CHECKING:
     from landslide.models import MemberSpec
-    from landslide.training.records import Schedule
+    from landslide.training.records import Epoch, Schedule
 
-VERSION = 1
+VERSION = 2
 FILE = "packing.json"
 NUMBERS = (1, 2, 4, 8)
 GAIN = 1.1  # the least that twice as many have to be faster by
 STEPS = 100  # an epoch of the trial
+EPOCHS = 5  # of each member that are watched, once all members are through their first
+ENDLESS = 10**6  # epochs, and none is validated: a trial ends its members
+
+
+class _Enough(Exception):
+    """A trial has seen what it wanted."""
 
 
 class Packing(BaseModel):
@@ -58,24 +65,17 @@ def packing_request(spec: MemberSpec, schedule: Schedule, tiles_key: str, gpu: s
 
 
 def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, folder: Path) -> None:
-    """Train ever more members at once for three short epochs; `packing.json` into a folder."""
-    short = schedule.model_copy(
-        update={"epochs": 3, "min_epochs": 3, "samples": STEPS * schedule.batch, "validate_every": 3, "rate": "plateau"}
-    )
+    """Train ever more members at once, until more do not pay or do not fit; `packing.json` into a folder."""
     found: dict[int, float] = {}
-    trainers = Trainers()
-    try:
-        for number in NUMBERS:
-            try:
-                found[number] = _rate(spec, short, tiles, device, number, trainers)
-            except CrashError:
-                if number == 1:
-                    raise
-                break  # as many do not fit
-            if number > 1 and found[number] <= GAIN * found[number // 2]:
-                break
-    finally:
-        trainers.close()
+    for number in NUMBERS:
+        try:
+            found[number] = rate(spec, schedule, tiles, device, number)
+        except CrashError:
+            if number == 1:
+                raise
+            break  # as many do not fit
+        if number > 1 and found[number] <= GAIN * found[number // 2]:
+            break
     (folder / FILE).write_text(Packing(samples_per_second=found).model_dump_json())
 
 
@@ -84,16 +84,49 @@ def read(folder: Path) -> Packing:
     return Packing.model_validate_json((folder / FILE).read_text())
 
 
-def _rate(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, number: int, trainers: Trainers) -> float:
-    """Samples a second of so many members at once, by their second epochs: the first warms up, the third validates."""
+def rate(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, number: int) -> float:
+    """Samples a second of so many members at once, watched while all of them train.
+
+    Raises CrashError if one dies, TrainingError if one ends by itself, which only one that diverges does.
+    """
+    unending = {"epochs": ENDLESS, "min_epochs": ENDLESS, "validate_every": ENDLESS, "rate": "plateau"}
+    short = schedule.model_copy(update={**unending, "samples": STEPS * schedule.batch})
+    ended: list[list[float]] = [[] for _ in range(number)]  # when the epochs of each member did
+    lock, over = threading.Lock(), threading.Event()
+    found: list[float] = []
+    trainers = Trainers()
+
+    def train(index: int, folder: str) -> None:
+        def hear(_: Epoch) -> None:
+            with lock:
+                ended[index].append(time.monotonic())
+                if not found and (steps := steps_a_second(ended)):
+                    found.append(steps * schedule.batch)
+                    over.set()
+            if over.is_set():
+                raise _Enough
+
+        name = f"trial {index + 1} of {number}"
+        job = Job(name=name, spec=spec, schedule=short, tiles=tiles, device=device, folder=Path(folder))
+        try:
+            with suppress(_Enough):
+                trainers.run(job, hear=hear)
+        finally:
+            over.set()  # without one of them the others tell nothing
+
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(number) as pool:
+        list(pool.map(train, range(number), [temporary] * number))
+    if not found:
+        raise TrainingError("a trial of how many members a GPU carries came to an early end. State `per_gpu:` instead")
+    return found[0]
 
-        def train(index: int) -> float:
-            out = Path(temporary) / str(index)
-            out.mkdir()
-            name = f"trial {index + 1} of {number}"
-            trainers.run(Job(name=name, spec=spec, schedule=schedule, tiles=tiles, device=device, folder=out))
-            member = Member.model_validate_json((out / MEMBER).read_text())
-            return schedule.samples / member.epochs[1].seconds
 
-        return sum(pool.map(train, range(number)))
+def steps_a_second(ended: list[list[float]]) -> float | None:
+    """Of all members together, by the epochs that ended since each was through its first; None before `EPOCHS` did."""
+    if not all(ended):
+        return None
+    start = max(times[0] for times in ended)
+    watched = [[moment for moment in times if moment >= start] for times in ended]
+    if min(len(times) for times in watched) <= EPOCHS:
+        return None
+    return sum(STEPS * (len(times) - 1) / (times[-1] - times[0]) for times in watched)

@@ -68,15 +68,20 @@ class Trainers:
         self._idle: list[_Trainer] = []
         self._lock = threading.Lock()
 
-    def run(self, job: Job, say: Callable[[str], None] = lambda line: None) -> None:
-        """Train a member and wait for it; `say` hears what its process logs, line by line.
+    def run(
+        self,
+        job: Job,
+        say: Callable[[str], None] = lambda line: None,
+        hear: Callable[[Epoch], None] = lambda epoch: None,
+    ) -> None:
+        """Train a member and wait for it; `say` is told what its process logs, line by line, `hear` its epochs.
 
         Raises CrashError with its last words if the process dies, TrainingError if it refuses the job. If waiting is
-        interrupted, the process ends, too.
+        interrupted, also by what `hear` raises, the process ends, too.
         """
         trainer = self._take(job.device)
         try:
-            refusal = trainer.train(job, say)
+            refusal = trainer.train(job, say, hear)
         except BaseException:
             trainer.end()
             raise
@@ -126,7 +131,7 @@ class _Trainer:
     def alive(self) -> bool:
         return self._child.poll() is None
 
-    def train(self, job: Job, say: Callable[[str], None]) -> str | None:
+    def train(self, job: Job, say: Callable[[str], None], hear: Callable[[Epoch], None]) -> str | None:
         """Wait for a member; why it was refused, if it was."""
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -144,6 +149,7 @@ class _Trainer:
                 if told.epoch is not None:
                     best = max(best, told.epoch.validation_f1 or 0.0)
                     update(told.epoch.epoch, f"F1 {best:.3f}")
+                    hear(told.epoch)
         raise self._crash(job)
 
     def end(self) -> None:
