@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: install demo test lint real trial-grid trial-modes trial-engines trial-ensembles bench-mapping bench-evaluation bench-inference bench-training bench-grid bench-earthengine live-earthengine clean help
+.PHONY: install demo test lint real trial-grid trial-modes trial-engines trial-ensembles bench-mapping bench-evaluation bench-inference bench-training bench-gpu bench-grid bench-earthengine live-earthengine clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -50,6 +50,10 @@ bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
 bench-training: install ## one member's training beside a plain loop, nine architectures; half an hour
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python -m tests.benchmarks.training
+
+bench-gpu: install ## members on a GPU: beside a plain loop, against what the card can do, packed
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	$(BIN)/python -m tests.benchmarks.gpu
 
 bench-grid: install ## what the grid adds to its members' training, and what a second run costs
 	$(BIN)/python -m tests.benchmarks.grid

@@ -153,6 +153,7 @@ class Experiment(Strict):
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     validate_every: Annotated[int, Field(ge=1)] = 1
     collapsed_after: Annotated[int, Field(ge=0)] = 0
+    compiled: bool = False
     halve_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
     per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"

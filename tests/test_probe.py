@@ -26,7 +26,7 @@ def test_the_network_is_tried_where_one_layer_gives_hope(
     monkeypatch: pytest.MonkeyPatch, bf16: float, tried: bool
 ) -> None:
     layer = {"fp32": 1.0, "bf16": bf16}
-    monkeypatch.setattr("landslide.training.probe._layer_seconds", lambda _, kind: layer[kind])
+    monkeypatch.setattr("landslide.training.probe._layer_seconds", lambda kind: layer[kind])
     monkeypatch.setattr("landslide.training.probe.seconds", lambda _, kind: {"fp32": 9.0, "bf16": 5.0}[kind])
     found = find(PROBE)
     assert found == (Found(fp32=9.0, bf16=5.0) if tried else Found(fp32=None, bf16=None))

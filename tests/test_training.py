@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -187,6 +188,21 @@ def test_bfloat16_learns_the_same_thing(world: tuple[Tiles, Stack], tmp_path: Pa
         losses.append([epoch.train_loss for epoch in member.epochs])
     assert losses[0] != losses[1]
     assert np.allclose(losses[0], losses[1], rtol=0.02)
+
+
+def test_a_compiled_member_learns_the_same_thing(
+    world: tuple[Tiles, Stack], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "torch.compile", partial(torch.compile, backend="aot_eager")
+    )  # kernels themselves take a minute
+    schedule = SCHEDULE.model_copy(update={"epochs": 2, "samples": 16})
+    plain, compiled = (
+        train(spec(), schedule.model_copy(update={"compiled": compiled}), world[0], "cpu", tmp_path)
+        for compiled in (False, True)
+    )
+    for one, other in zip(plain.epochs, compiled.epochs, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-3)
 
 
 def test_a_diverged_member_is_a_result_without_weights(world: tuple[Tiles, Stack], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from landslide.tiles import Sampler
 from landslide.training.batches import Feed
 from landslide.training.checkpoint import Checkpoints
 from landslide.training.records import FILE, WEIGHTS, Epoch, Member
-from landslide.training.step import Graphed, Step
+from landslide.training.step import Graphed, Step, adam
 from landslide.training.validation import Diverged, found_everywhere, scenes, validate
 
 if TYPE_CHECKING:
@@ -107,14 +107,15 @@ class _Run:
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # convolutions are fastest in it
         self.averaged = _averaged(self.network, schedule.average)
         on_gpu = device.startswith("cuda")
-        rate = torch.tensor(spec.learning_rate, device=device) if on_gpu else spec.learning_rate
-        self.optimiser = torch.optim.Adam(self.network.parameters(), rate, fused=True, capturable=on_gpu)
+        torch.backends.cudnn.deterministic |= on_gpu  # costs no time that could be measured
+        self.optimiser = adam(self.network, spec.learning_rate, device)
         self.plateau = ReduceLROnPlateau(self.optimiser, factor=FALL, patience=schedule.plateau)
         feed = Feed(tiles, spec.bands, schedule.crop, device)
         self.place = feed.place
         self.sampler = Sampler(tiles.group("train"), schedule.crop, schedule.background)
         self.loss = LOSSES[spec.loss]
-        self.step = Step(self.network, feed, self.loss, self.optimiser, device, schedule.precision)
+        learner = _compiled(self.network) if schedule.compiled else self.network
+        self.step = Step(learner, feed, self.loss, self.optimiser, device, schedule.precision)
         self.learn = Graphed(self.step) if feed.place.type == "cuda" else self.step
         self.scenes = scenes(tiles, spec.bands, device)
         self.collapsed = found_everywhere(self.scenes)
@@ -245,6 +246,14 @@ class _Run:
             self.best = self.history[state["best"] - 1], weights
         self._rate = state["rate"]
         self.plateau.load_state_dict(state["plateau"])
+
+
+def _compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The same network, small kernels fused. What an earlier member compiled is forgotten: torch counts recompilations,
+    and after a few of them it stops compiling.
+    """
+    torch.compiler.reset()
+    return torch.compile(network, dynamic=False)
 
 
 def _averaged(network: nn.Module, decay: float) -> AveragedModel | None:

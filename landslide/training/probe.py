@@ -1,7 +1,7 @@
 """Which arithmetic a processor is faster in: a short probe, a few steps of each on made-up crops.
 
 A processor that multiplies bfloat16 natively is two or three times as fast in it; one that does not, ten times as slow.
-So it is measured: one layer first, then the architecture, the crop and the batch that are to be trained.
+So it is measured: on a CPU one layer first, then the architecture, the crop and the batch that are to be trained.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from landslide.losses import bce
 from landslide.mapping.windows import precision
 from landslide.models import build
 from landslide.store import Request
+from landslide.training.batches import Batch
 from landslide.training.process import environment
+from landslide.training.step import WARM, Graphed, Step, adam
 
-VERSION = 1
+VERSION = 2
 FILE = "probe.json"
-STEPS = 3  # timed, after one that is not
+STEPS, ON_GPU = 3, 30  # timed, after one that is not
 HOPELESS = 2.0  # times as slow in one layer: the network is not tried
 TOLD = 500  # characters of what a dead probe said last
 GAIN = 1.1  # the least that bfloat16 has to be faster by
@@ -40,6 +42,11 @@ class Probe(BaseModel):
     crop: int
     batch: int
     device: str
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is tried on a GPU."""
+        return self.device.startswith("cuda")
 
 
 class Found(BaseModel):
@@ -56,8 +63,7 @@ class Found(BaseModel):
 
 def probe_request(probe: Probe) -> Request:
     """What a probe depends on: the work, the processor and torch."""
-    on_gpu = probe.device.startswith("cuda")
-    processor = torch.cuda.get_device_name(probe.device) if on_gpu else _processor()
+    processor = torch.cuda.get_device_name(probe.device) if probe.on_gpu else _processor()
     parameters = {**probe.model_dump(), "device": probe.device.split(":")[0]}
     return Request(
         stage="probe", version=VERSION, parameters={**parameters, "processor": processor, "torch": torch.__version__}
@@ -84,48 +90,44 @@ def read(folder: Path) -> Found:
 
 def find(probe: Probe) -> Found:
     """Measure on this process's threads."""
-    layer = {kind: _layer_seconds(probe.device, kind) for kind in ("fp32", "bf16")}
-    if layer["bf16"] > HOPELESS * layer["fp32"]:
-        return Found(fp32=None, bf16=None)
+    if not probe.on_gpu:
+        layer = {kind: _layer_seconds(kind) for kind in ("fp32", "bf16")}
+        if layer["bf16"] > HOPELESS * layer["fp32"]:
+            return Found(fp32=None, bf16=None)
     return Found(fp32=seconds(probe, "fp32"), bf16=seconds(probe, "bf16"))
 
 
-def _layer_seconds(device: str, kind: str) -> float:
-    """One convolution, forward and backward."""
-    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(device)
-    values = torch.randn(2, 64, 64, 64, device=device, requires_grad=True)
+def _layer_seconds(kind: str) -> float:
+    """One convolution on the CPU, forward and backward."""
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1)
+    values = torch.randn(2, 64, 64, 64, requires_grad=True)
     taken = []
     for _ in range(1 + STEPS):
         started = time.perf_counter()
-        with precision(device, kind):
+        with precision("cpu", kind):
             result = layer(values).sum()
         result.backward()
-        result.item()  # waits for a GPU
         taken.append(time.perf_counter() - started)
     return min(taken[1:])
 
 
 def seconds(probe: Probe, kind: str) -> float:
-    """Seconds that a step of the network takes, the median."""
+    """Seconds that a member's step takes, the median; on a GPU replayed, as it is in training."""
     network = build(probe.architecture, probe.encoder, probe.channels).to(probe.device)
     network = network.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(network.parameters(), fused=True)
     shape = (probe.batch, probe.channels, probe.crop, probe.crop)
     values = torch.randn(shape, device=probe.device).contiguous(memory_format=torch.channels_last)
     target = torch.zeros_like(values[:, :1])
-    valid = torch.ones_like(target, dtype=torch.bool)
-    taken = []
-    for _ in range(1 + STEPS):
+    batch = Batch(values, target, torch.ones_like(target, dtype=torch.bool))
+    step = Step(network, lambda draws: batch, bce, adam(network, 1e-3, probe.device), probe.device, kind)
+    learn, untimed, timed = (Graphed(step), WARM + 1, ON_GPU) if probe.on_gpu else (step, 1, STEPS)
+    draws, taken = torch.zeros(probe.batch, 4, device=probe.device), []
+    for _ in range(untimed + timed):
         started = time.perf_counter()
-        with precision(probe.device, kind):
-            logits = network(values)
-        optimiser.zero_grad()
-        loss = bce(logits.float(), target, valid)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        loss.item()  # waits for a GPU
+        learn(draws)
+        step.total.item()  # waits for a GPU
         taken.append(time.perf_counter() - started)
-    return statistics.median(taken[1:])
+    return statistics.median(taken[untimed:])
 
 
 def main() -> None:

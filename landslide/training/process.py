@@ -27,6 +27,7 @@ from landslide.training.records import Epoch, Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+IN_ORDER = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it a GPU may add up in another order each time
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 TOLD = 20  # of a dead process's last lines
 
@@ -54,7 +55,7 @@ class Told(BaseModel):
 
 def environment(device: str) -> dict[str, str]:
     """The environment of a process that trains there."""
-    return {**os.environ, **(ONE_THREAD if device == "cpu" else {})}
+    return {**os.environ, **(ONE_THREAD if device == "cpu" else IN_ORDER)}
 
 
 class Trainers:

@@ -36,6 +36,7 @@ class Schedule(BaseModel):
     average: float = 0.0
     validate_every: int = 1
     collapsed_after: int = 0
+    compiled: bool = False
 
 
 class Epoch(BaseModel):

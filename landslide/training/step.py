@@ -6,28 +6,39 @@ are launched at once. The first steps run one by one, which the capture needs an
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from landslide.mapping.windows import precision
+from landslide.training.ordered import Ordered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
     from landslide.losses import Loss
-    from landslide.training.batches import Feed
+    from landslide.training.batches import Batch
 
 WARM = 3  # steps before the capture: libraries choose their kernels and allocate what they keep
+
+
+def adam(network: nn.Module, rate: float, device: str) -> torch.optim.Optimizer:
+    """Adam in one pass over the weights, its rate where a graph that is replayed finds it."""
+    on_gpu = torch.device(device).type == "cuda"
+    held = torch.tensor(rate, device=device) if on_gpu else rate
+    return torch.optim.Adam(network.parameters(), held, fused=True, capturable=on_gpu)
 
 
 @dataclass
 class Step:
     """A network, what it learns from and how. `total` is the sum of the losses since it was last set to zero."""
 
-    network: nn.Module
-    feed: Feed
+    network: Callable[[Tensor], Tensor]
+    feed: Callable[[Tensor], Batch]
     loss: Loss
     optimiser: torch.optim.Optimizer
     device: str
@@ -35,12 +46,14 @@ class Step:
 
     def __post_init__(self) -> None:
         self.total = torch.zeros((), device=self.device)
+        on_gpu = torch.device(self.device).type == "cuda"
+        self._order: AbstractContextManager[object] = Ordered() if on_gpu else nullcontext()
 
     def __call__(self, draws: Tensor) -> None:
         """Learn from the batch of (n, 4) draws."""
         batch = self.feed(draws)
         self.optimiser.zero_grad()
-        with precision(self.device, self.kind):
+        with precision(self.device, self.kind), self._order:
             logits = self.network(batch.values)
         loss = self.loss(logits.float(), batch.target, batch.valid)
         loss.backward()  # type: ignore[no-untyped-call]

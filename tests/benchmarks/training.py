@@ -26,21 +26,20 @@ from landslide.models import ARCHITECTURES, build
 from landslide.tiles import Sampler, Tiles, tile
 from landslide.training.batches import Feed
 from landslide.training.probe import Probe, find
-from landslide.training.step import Step
+from landslide.training.step import Step, adam
 from tests.stacks import toy_stack
 
 BANDS, BATCH, CROP, SIDE, SCENES = BAND_SETS["all"], 4, 256, 1050, 4
 ASKED, ASKED_OF_LOADING = 3.0, 50.0  # ratios
 Ways = dict[str, Callable[[], object]]
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Scenes(IterableDataset):
     """Crops around a landslide pixel, cut from whole scenes held in memory as (y, x, band) with the label beside."""
 
     def __init__(self, tiles: Tiles) -> None:
-        group = tiles.group("train")
-        self.pictures = [group.picture(group.values, i).copy() for i in range(len(group.parts))]
-        self.labels = [group.picture(group.label, i) == 1 for i in range(len(group.parts))]
+        self.folder = tiles.folder
         self.random = np.random.default_rng(1)
         quarter = transforms.RandomApply([transforms.RandomRotation((90, 90))])
         self.turns = transforms.Compose([
@@ -49,9 +48,12 @@ class Scenes(IterableDataset):
         self.as_tensor = transforms.ToTensor()
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        group = Tiles(self.folder).group("train")
+        pictures = [group.picture(group.values, i).copy() for i in range(len(group.parts))]
+        labels = [group.picture(group.label, i) == 1 for i in range(len(group.parts))]
         while True:
-            index = int(self.random.integers(len(self.pictures)))
-            whole = np.concatenate([self.pictures[index], self.labels[index][..., None]], axis=2, dtype="float32")
+            index = int(self.random.integers(len(pictures)))
+            whole = np.concatenate([pictures[index], labels[index][..., None]], axis=2, dtype="float32")
             rows, columns = np.where(whole[..., -1] == 1)
             chosen = int(self.random.integers(len(rows)))
             top, left = (min(max(int(c) - CROP // 2, 0), SIDE - CROP) for c in (rows[chosen], columns[chosen]))
@@ -59,17 +61,17 @@ class Scenes(IterableDataset):
             yield torch.nan_to_num(crop[:-1]), crop[-1:]
 
 
-def plain(architecture: str, tiles: Tiles) -> Callable[[], object]:
+def plain(architecture: str, batches: Batches, device: str = "cpu") -> Callable[[], object]:
     """A step of the plain loop."""
     import segmentation_models_pytorch as smp
     from torchmetrics.classification import BinaryAccuracy, BinaryF1Score
 
-    network = build(architecture, "resnet34", len(BANDS)).train()
+    network = build(architecture, "resnet34", len(BANDS)).to(device).train()
     loss, optimiser = smp.losses.DiceLoss("binary"), torch.optim.Adam(network.parameters())
-    batches, metrics = iter(DataLoader(Scenes(tiles), batch_size=BATCH)), (BinaryF1Score(), BinaryAccuracy())
+    metrics = BinaryF1Score().to(device), BinaryAccuracy().to(device)
 
     def step() -> None:
-        values, target = next(batches)
+        values, target = (part.to(device, non_blocking=True) for part in next(batches))
         logits = network(values)
         result = loss(logits, target)
         optimiser.zero_grad()
@@ -85,7 +87,7 @@ def plain(architecture: str, tiles: Tiles) -> Callable[[], object]:
 def ours(architecture: str, tiles: Tiles, precision: str) -> Callable[[], object]:
     """A step of a member."""
     network = build(architecture, "resnet34", len(BANDS)).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+    optimiser = adam(network, 1e-3, "cpu")
     feed = Feed(tiles, BANDS, CROP, "cpu")
     step = Step(network, feed, LOSSES["dice"], optimiser, "cpu", precision)
     draws = iter(torch.from_numpy(Sampler(tiles.group("train"), CROP).draw(10_000, (1,))).split(BATCH))
@@ -101,6 +103,15 @@ def loaders(tiles: Tiles) -> Ways:
         "plain": lambda: next(batches),
         "ours": lambda: feed(torch.from_numpy(sampler.draw(BATCH, (next(seeds),)))),
     }
+
+
+def made(folder: Path, scenes: int = SCENES) -> Tiles:
+    """Tiles of toy scenes, the size of the published ones."""
+    train = [toy_stack(folder / f"s{i}", f"s{i}", SIDE, i, BANDS) for i in range(scenes)]
+    validation = [toy_stack(folder / "v", "v", 128, 9, BANDS)]
+    (folder / "tiles").mkdir()
+    tile(BANDS, {"train": train, "validation": validation}, folder / "tiles")
+    return Tiles(folder / "tiles")
 
 
 def in_turns(ways: Ways, rounds: int, steps: dict[str, int]) -> dict[str, float]:
@@ -127,7 +138,8 @@ def measure(tiles: Tiles, architectures: list[str], rounds: int) -> dict[str, An
             architecture=architecture, encoder="resnet34", channels=len(BANDS), crop=CROP, batch=BATCH, device="cpu"
         )
         precision = find(probe).choice
-        ways = {"plain": plain(architecture, tiles), "ours": ours(architecture, tiles, precision)}
+        batches = iter(DataLoader(Scenes(tiles), batch_size=BATCH))
+        ways = {"plain": plain(architecture, batches), "ours": ours(architecture, tiles, precision)}
         found = in_turns(ways, rounds, {"plain": 1, "ours": 1})
         ratio = found["ours"] / found["plain"]
         rows[architecture] = {**{k: round(v, 3) for k, v in found.items()}, "ratio": round(ratio, 2), "in": precision}
@@ -148,12 +160,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        train = [toy_stack(folder / f"s{i}", f"s{i}", SIDE, i, BANDS) for i in range(SCENES)]
-        validation = [toy_stack(folder / "v", "v", 128, 9, BANDS)]
-        (folder / "tiles").mkdir()
-        tile(BANDS, {"train": train, "validation": validation}, folder / "tiles")
-        found = measure(Tiles(folder / "tiles"), arguments.architectures, arguments.rounds)
+        found = measure(made(Path(temporary)), arguments.architectures, arguments.rounds)
     print(json.dumps(found))
     return 0 if found["median_ratio"] >= ASKED and found["loading"]["ratio"] >= ASKED_OF_LOADING else 1
 
