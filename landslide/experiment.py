@@ -116,7 +116,8 @@ class Experiment(Strict):
     where a probe shows that the processor gains by it; `rate` the course of the learning rate; `least_rate` ends a
     member whose rate has fallen below this share of its first; `average` is the decay, a step, of an average of the
     weights, which is then what is validated and kept; `validate_every` counts epochs; `collapsed_after` so many epochs
-    a member ends that maps no better than a map that is landslide all over; `halve_at` are epochs after which the worse
+    a member ends that maps no better than a map that is landslide all over; `compiled` lets torch fuse a network's
+    small kernels, which pays for long members on a GPU; `halve_at` are epochs after which the worse
     half of each architecture stops.
 
     `selection` is how members become an ensemble, all of it on validation cases. `paper` is the best `ensemble_size`,

@@ -7,10 +7,13 @@ import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from landslide.mapping.windows import precision
 from landslide.models import ARCHITECTURES, build
 from landslide.training.ordered import Ordered
 
 UNORDERED = ("upsample_bilinear2d", "_adaptive_avg_pool2d")  # and their gradients
+
+POOLING = ("FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus")  # or interpolating
 
 
 def both(call: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -61,15 +64,28 @@ class Called(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def test_bfloat16_around_it_does_not_round_it() -> None:
+    picture = torch.randn(1, 2, 8, 8)
+    with precision("cpu", "bf16"), Ordered():
+        result = functional.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=True)
+    assert torch.allclose(
+        result, functional.interpolate(picture, (16, 16), mode="bilinear", align_corners=True), atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_no_architecture_adds_up_in_any_order(architecture: str) -> None:
     torch.manual_seed(1)
     network, values = build(architecture, "resnet18", 3).eval(), torch.randn(1, 3, 128, 128)
-    plain, ordered, warm = network(values), Called(), Ordered()
+    usual, ordered, warm = Called(), Called(), Ordered()
+    with usual:
+        plain = network(values)
+        plain.sum().backward()
     with warm:
         network(values)
     with ordered, warm:
         result = network(values)
         result.sum().backward()
     assert torch.allclose(result, plain, atol=1e-3)
+    assert any(name.startswith(UNORDERED) for name in usual.names) == (architecture in POOLING)
     assert not [name for name in ordered.names if name.startswith(UNORDERED)]
