@@ -117,8 +117,8 @@ class Experiment(Strict):
     member whose rate has fallen below this share of its first; `average` is the decay, a step, of an average of the
     weights, which is then what is validated and kept; `validate_every` counts epochs; `collapsed_after` so many epochs
     a member ends that maps no better than a map that is landslide all over; `compiled` lets torch fuse a network's
-    small kernels, which pays for long members on a GPU; `halve_at` are epochs after which the worse
-    half of each architecture stops.
+    small kernels, which pays for long members on a GPU; `halve_at` are epochs after which the worse half of each
+    architecture stops.
 
     `selection` is how members become an ensemble, all of it on validation cases. `paper` is the best `ensemble_size`,
     equal votes, cut at 0.5; `auto` is `stacked` where three or more cases validate, else `paper`. Every other way is

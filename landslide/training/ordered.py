@@ -2,7 +2,7 @@
 
 torch's own gradients of bilinear interpolation and of overlapping average pooling are added up there by whichever
 thread comes first. FPN, PSPNet, PAN and both DeepLabs then end elsewhere each time, by up to 0.03 of F1 after a short
-training; the other four repeat bit by bit.
+training; the other four repeat bit by bit in bfloat16.
 """
 
 from __future__ import annotations

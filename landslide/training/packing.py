@@ -59,6 +59,7 @@ def packing_request(spec: MemberSpec, schedule: Schedule, tiles_key: str, gpu: s
         "batch": schedule.batch,
         "crop": schedule.crop,
         "precision": schedule.precision,
+        "compiled": schedule.compiled,
         "gpu": gpu,
     }
     return Request(stage="packing", version=VERSION, parameters=parameters, inputs={"tiles": tiles_key})
