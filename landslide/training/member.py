@@ -23,6 +23,7 @@ from landslide.models import build
 from landslide.tiles import Sampler
 from landslide.training.batches import Feed
 from landslide.training.checkpoint import Checkpoints
+from landslide.training.devices import is_gpu
 from landslide.training.records import FILE, WEIGHTS, Epoch, Member
 from landslide.training.step import Graphed, Step, adam
 from landslide.training.validation import Diverged, found_everywhere, scenes, validate
@@ -83,7 +84,7 @@ def train(
 
 
 def _indices(device: str) -> list[int]:
-    return [torch.device(device).index or 0] if device.startswith("cuda") else []
+    return [torch.device(device).index or 0] if is_gpu(device) else []
 
 
 def one_cycle(done: float) -> float:
@@ -106,8 +107,7 @@ class _Run:
         network = build(spec.architecture, spec.encoder, len(spec.bands)).to(device)
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # convolutions are fastest in it
         self.averaged = _averaged(self.network, schedule.average)
-        on_gpu = device.startswith("cuda")
-        torch.backends.cudnn.deterministic |= on_gpu  # costs no time that could be measured
+        torch.backends.cudnn.deterministic |= is_gpu(device)  # costs no time that could be measured
         self.optimiser = adam(self.network, spec.learning_rate, device)
         self.plateau = ReduceLROnPlateau(self.optimiser, factor=FALL, patience=schedule.plateau)
         feed = Feed(tiles, spec.bands, schedule.crop, device)

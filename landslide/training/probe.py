@@ -22,6 +22,7 @@ from landslide.mapping.windows import precision
 from landslide.models import build
 from landslide.store import Request
 from landslide.training.batches import Batch
+from landslide.training.devices import is_gpu
 from landslide.training.process import environment
 from landslide.training.step import WARM, Graphed, Step, adam
 
@@ -43,11 +44,6 @@ class Probe(BaseModel):
     batch: int
     device: str
 
-    @property
-    def on_gpu(self) -> bool:
-        """Whether it is tried on a GPU."""
-        return self.device.startswith("cuda")
-
 
 class Found(BaseModel):
     """Seconds a step in each arithmetic; None where one layer alone showed that it is hopeless."""
@@ -63,7 +59,7 @@ class Found(BaseModel):
 
 def probe_request(probe: Probe) -> Request:
     """What a probe depends on: the work, the processor and torch."""
-    processor = torch.cuda.get_device_name(probe.device) if probe.on_gpu else _processor()
+    processor = torch.cuda.get_device_name(probe.device) if is_gpu(probe.device) else _processor()
     parameters = {**probe.model_dump(), "device": probe.device.split(":")[0]}
     return Request(
         stage="probe", version=VERSION, parameters={**parameters, "processor": processor, "torch": torch.__version__}
@@ -90,7 +86,7 @@ def read(folder: Path) -> Found:
 
 def find(probe: Probe) -> Found:
     """Measure on this process's threads."""
-    if not probe.on_gpu:
+    if not is_gpu(probe.device):
         layer = {kind: _layer_seconds(kind) for kind in ("fp32", "bf16")}
         if layer["bf16"] > HOPELESS * layer["fp32"]:
             return Found(fp32=None, bf16=None)
@@ -120,7 +116,7 @@ def seconds(probe: Probe, kind: str) -> float:
     target = torch.zeros_like(values[:, :1])
     batch = Batch(values, target, torch.ones_like(target, dtype=torch.bool))
     step = Step(network, lambda draws: batch, bce, adam(network, 1e-3, probe.device), probe.device, kind)
-    learn, untimed, timed = (Graphed(step), WARM + 1, ON_GPU) if probe.on_gpu else (step, 1, STEPS)
+    learn, untimed, timed = (Graphed(step), WARM + 1, ON_GPU) if is_gpu(probe.device) else (step, 1, STEPS)
     draws, taken = torch.zeros(probe.batch, 4, device=probe.device), []
     for _ in range(untimed + timed):
         started = time.perf_counter()

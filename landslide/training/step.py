@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from landslide.mapping.windows import precision
+from landslide.training.devices import is_gpu
 from landslide.training.ordered import Ordered
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ WARM = 3  # steps before the capture: libraries choose their kernels and allocat
 
 def adam(network: nn.Module, rate: float, device: str) -> torch.optim.Optimizer:
     """Adam in one pass over the weights, its rate where a graph that is replayed finds it."""
-    on_gpu = torch.device(device).type == "cuda"
+    on_gpu = is_gpu(device)
     held = torch.tensor(rate, device=device) if on_gpu else rate
     return torch.optim.Adam(network.parameters(), held, fused=True, capturable=on_gpu)
 
@@ -46,8 +47,7 @@ class Step:
 
     def __post_init__(self) -> None:
         self.total = torch.zeros((), device=self.device)
-        on_gpu = torch.device(self.device).type == "cuda"
-        self._order: AbstractContextManager[object] = Ordered() if on_gpu else nullcontext()
+        self._order: AbstractContextManager[object] = Ordered() if is_gpu(self.device) else nullcontext()
 
     def __call__(self, draws: Tensor) -> None:
         """Learn from the batch of (n, 4) draws."""

@@ -250,14 +250,9 @@ def main() -> None:
                 print("grid", number, found["grid"][number], flush=True)
         if "alone" in given.parts:
             found["alone"] = rows(tiles, given.architectures, kind)
-            found["median_ratio"] = median(found["alone"], "ratio")
+            found["median_ratio"] = statistics.median(row["ratio"] for row in found["alone"].values())
             found["hours"] = hours(found["alone"], found.get("packed", {}))
     print(json.dumps(found))
-
-
-def median(table: Mapping[str, Mapping[str, float]], column: str) -> float:
-    """Over the rows of a table."""
-    return statistics.median(row[column] for row in table.values())
 
 
 if __name__ == "__main__":
