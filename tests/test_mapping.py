@@ -134,6 +134,23 @@ def test_running_moments_are_numpys(weights, seed):
     np.testing.assert_allclose(result[1], spread, rtol=1e-3, atol=2e-4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from((0.0, 1.0)), st.floats(1e-6, 1)), min_size=1, max_size=12),
+    st.sampled_from(("probability", "logit")),
+)
+def test_running_means_of_members_at_0_and_1_stay_probabilities(members, scale):
+    with tempfile.TemporaryDirectory() as folder, RunningMoments(Path(folder), (2, 3), scale) as moments:
+        before = 0.0
+        for value, weight in members:
+            moments.update(slice(0, 2), np.full((2, 3), value, "float32"), weight, before)
+            before += weight
+        probability, spread, information = moments.result(slice(0, 2), before)
+    assert np.isfinite([probability, spread, information]).all()
+    assert probability.min() >= 0
+    assert probability.max() <= 1
+
+
 def test_geopackage_has_its_schema_with_and_without_landslides(tmp_path, echoes):
     _, folder = mapped(tmp_path)
     some = pyogrio.read_info(folder / "landslides.gpkg", layer="landslides")

@@ -9,8 +9,11 @@ from scipy.optimize import minimize
 
 from landslide.errors import InputError
 from landslide.evaluation import scores
+from landslide.evaluation.averages import histograms, mean
+from landslide.evaluation.calibration import BINS, bin_of, histogram
 from landslide.evaluation.library import Library
 from landslide.evaluation.sampling import Sample, second_moments
+from landslide.evaluation.scales import Scale, link, unlink
 from landslide.evaluation.selection import (
     WAYS,
     Greedy,
@@ -212,3 +215,33 @@ def test_without_landslides_nothing_can_be_chosen(tmp_path: Path) -> None:
     write_case(tmp_path, "a", [np.zeros((8, 8), bool)], [np.full((2, 8, 8), 0.6)])
     with pytest.raises(InputError, match="no landslide to choose"):
         select_all(open_library(tmp_path, "a", ["x", "y"]), OPTIONS)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from((0.0, 1.0)), min_size=1, max_size=12),
+    st.lists(st.floats(1e-6, 1.0), min_size=12, max_size=12),
+    st.sampled_from(("probability", "logit")),
+)
+def test_a_mean_of_members_at_0_and_1_stays_a_probability(
+    values: list[float], weights: list[float], scale: Scale
+) -> None:
+    members = np.array(values, "float32")[:, None].repeat(40, axis=1)
+    rows = np.array([weights[: len(values)], np.ones(len(values)) / 3])
+    found = unlink(mean(link(members, scale), rows, scale), scale)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert np.isfinite(histogram(found.ravel(), found.ravel() > 0.5)).all()
+
+
+def test_saturated_members_are_scored(tmp_path: Path) -> None:
+    """Nine members that say 1 on landslides under weights whose float32 mean passes 1 by a rounding."""
+    random = np.random.default_rng(1)
+    weights = random.random((60, 9))
+    truth = random.random((30, 30)) < 0.3
+    members = np.repeat(np.where(truth, 1.0, 0.0)[None], 9, axis=0).astype("float32")
+    write_case(tmp_path, "case", [truth], [members])
+    library = open_library(tmp_path, ["case"], tuple("abcdefghi"))
+    for scale in ("probability", "logit"):
+        by_case = histograms(library, weights, [scale] * len(weights), bin_of, BINS)
+        assert by_case["case"].sum(axis=(1, 2)).tolist() == [900] * len(weights)

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -606,3 +608,37 @@ def test_an_api_without_the_collection_or_the_area(api: type[Api]) -> None:
         open_source(case(api.url, "1", sentinel1={"collection": "grd"}))
     with pytest.raises(NoOverlapError):
         open_source(case(api.url, "1", aoi=(12.0, 46.0, 12.01, 46.01)))
+
+
+RACE = """
+import sys, threading
+from pathlib import Path
+sys.setswitchinterval(1e-6)
+from landslide.sources._catalogue import Catalogue
+from odc.geo.geom import box
+area, together, failed = box(-180, -90, 180, 90, "EPSG:4326"), threading.Barrier(10), []
+def look() -> None:
+    together.wait()
+    try:
+        assert Catalogue(sys.argv[1]).items(sys.argv[2], area, None)
+    except Exception as error:
+        failed.append(error)
+threads = [threading.Thread(target=look) for _ in range(10)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+sys.exit(f"{len(failed)} of 10 failed: {failed[:1]}" if failed else 0)
+"""
+
+
+def test_catalogues_opened_in_threads_of_a_fresh_process(standard: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", RACE, str(standard), COLLECTIONS[0]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_runtime_error_is_not_blamed_on_the_catalogue(standard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(pystac.EXTENSION_HOOKS, "migrate", broken)
+    with pytest.raises(RuntimeError, match="changed size"):
+        open_source(case(standard))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from landslide.evaluation import ranking
 from landslide.evaluation.library import Block, Library, single
-from landslide.evaluation.scales import Scale, link, unlink
+from landslide.evaluation.scales import Scale, bounded, link, unlink
 from landslide.evaluation.scores import Floats
 
 PIECE = 2**12  # pixels: with 90 members 1.5 MB
@@ -18,14 +18,14 @@ Binning = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 """From probabilities to the index of the bin of each, in the shape given."""
 
 
-def mean(probabilities: NDArray[np.float32], weights: Floats) -> NDArray[np.float32]:
-    """(…, pixel) of (member, pixel) under weights (…, member), which need not sum to 1.
+def mean(values: NDArray[np.float32], weights: Floats, scale: Scale) -> NDArray[np.float32]:
+    """(…, pixel) of values (member, pixel) on a scale under weights (…, member), which need not sum to 1.
 
     The heaviest weight is taken as 1 and the sum divided at last: of equal weights, a mean that is the threshold comes
     out as it, and no third of 0.5 makes it more.
     """
     relative = np.asarray(weights / weights.max(-1, keepdims=True), "float32")
-    return np.asarray((relative @ probabilities) / relative.sum(-1, keepdims=True))
+    return bounded(np.asarray((relative @ values) / relative.sum(-1, keepdims=True)), scale)
 
 
 def means(block: Block, weights: Floats, scales: Sequence[Scale]) -> NDArray[np.float32]:
@@ -38,7 +38,7 @@ def means(block: Block, weights: Floats, scales: Sequence[Scale]) -> NDArray[np.
         part = slice(start, start + PIECE)
         probabilities = single(block.probabilities[:, part])
         for scale, ways in rows.items():
-            values[ways, part] = unlink(mean(link(probabilities, scale), weights[ways]), scale)
+            values[ways, part] = unlink(mean(link(probabilities, scale), weights[ways], scale), scale)
     return values
 
 

@@ -106,7 +106,7 @@ class Isotonic(BaseModel):
         used = np.flatnonzero(pixels)
         steps = isotonic_regression(counted[1, used] / pixels[used], weights=pixels[used])
         ends = np.unique(np.concatenate([steps.blocks[:-1], steps.blocks[1:] - 1]))  # first and last bin of each step
-        return cls(logits=tuple(CENTRES[used[ends]].tolist()), values=tuple(steps.x[ends].tolist()))
+        return cls(logits=tuple(CENTRES[used[ends]].tolist()), values=tuple(np.clip(steps.x[ends], 0, 1).tolist()))
 
     def apply(self, probability: NDArray[np.floating]) -> NDArray[np.float32]:
         """Calibrated probabilities, float32, in the shape given; NaN stays."""

@@ -39,7 +39,7 @@ Counts = NDArray[np.int64]
 class Sample:
     """Members in the order of their names, whatever the library's, so that a choice depends on no order.
 
-    `probabilities` (member, pixel) float32, or logits where it is `on` their scale; `truth`, `contested` (some members
+    `probabilities` (member, pixel) float32, or logits where `scale` says so; `truth`, `contested` (some members
     map it, not all), `group` and `weight` (how many pixels it stands for) are (pixel,); `alone` (group, member, 4)
     exact counts, tp, fp, fn, tn; `moments` are `second_moments`.
     """
@@ -54,6 +54,7 @@ class Sample:
     weight: Floats
     alone: Counts
     moments: Floats
+    scale: Scale = "probability"
 
     @property
     def f1(self) -> Floats:
@@ -83,18 +84,20 @@ class Sample:
         values = link(self.probabilities, scale)
         threshold = float(link(np.float32(self.threshold), scale))  # type: ignore[arg-type]
         moments = second_moments(values, self.truth, self.weight, self.group)
-        return replace(self, probabilities=values, threshold=threshold, moments=moments)
+        return replace(self, probabilities=values, threshold=threshold, moments=moments, scale=scale)
 
     def counts(self, weights: Floats, threshold: float | None = None) -> Floats:
         """(4,) estimated tp, fp, fn, tn of the mean under weights (member,), at the sample's threshold or another."""
-        mapped = mean(self.probabilities, weights) > np.float32(self.threshold if threshold is None else threshold)
+        mapped = mean(self.probabilities, weights, self.scale) > np.float32(
+            self.threshold if threshold is None else threshold
+        )
         outcome = 2 * ~mapped + (mapped ^ self.truth)  # tp, fp, tn, fn
         tp, fp, tn, fn = np.bincount(outcome, self.weight, 4)
         return np.array([tp, fp, fn, tn])
 
     def best_threshold(self, weights: Floats) -> float:
         """Where the mean under weights (member,) has the highest estimated F1: halfway between two pixels' means."""
-        values = mean(self.probabilities, weights)
+        values = mean(self.probabilities, weights, self.scale)
         order = np.argsort(-values, kind="stable")
         hits, all_ = (np.cumsum(one[order]) for one in (self.weight * self.truth, self.weight))
         ends = np.flatnonzero(np.diff(values[order]))  # a cut between equals is none

@@ -16,7 +16,7 @@ from scipy.special import entr
 
 from landslide.ensemble import observed
 from landslide.errors import InputError
-from landslide.evaluation.scales import link, unlink
+from landslide.evaluation.scales import bounded, link, unlink
 from landslide.grid import blocks
 from landslide.mapping import PART
 from landslide.mapping.windows import probability_rows, starts
@@ -78,6 +78,7 @@ class RunningMoments:
         height, width = shape
         self._scale: Scale = scale
         names = ("mean", "squares", "entropy") if scale == "probability" else ("mean", "squares", "entropy", "linked")
+        self._scales: dict[str, Scale] = {"mean": "probability", "linked": "logit"}
         self._files = {name: RowFile(folder / f"{name}.f32", width, height) for name in names}
 
     def __enter__(self) -> RunningMoments:
@@ -101,6 +102,8 @@ class RunningMoments:
     def _advance(self, name: str, rows: slice, values: NDArray[np.floating], share: np.float32) -> NDArray[np.float32]:
         mean = self._files[name].read(rows)
         mean += (values - mean) * share
+        if name in self._scales:
+            mean = bounded(mean, self._scales[name])
         self._files[name].write(rows, mean)
         return mean
 

@@ -17,6 +17,9 @@ from landslide.errors import SourceError
 
 LISTED = 12
 TIMEOUT = 60
+# pystac looks for its extensions when it first needs them, into a dictionary that another thread may be reading. Cases
+# are opened in threads; importing this module, which Python does in one thread, fills the dictionary before.
+pystac.EXTENSION_HOOKS.get_extended_object_links(pystac.Catalog("any", "any"))
 
 
 class Catalogue:
@@ -115,6 +118,8 @@ def _reading(place: str) -> Iterator[None]:
     except (APIError, RequestException) as error:
         raise SourceError(f"{place} does not answer: {error}. Check the address and the network") from error
     except (OSError, ValueError, KeyError, pystac.STACError) as error:
+        if isinstance(error.__cause__, RuntimeError):  # wrapped by pystac, and not the catalogue's fault
+            raise error.__cause__ from None
         why = f" ({error.__cause__})" if error.__cause__ is not None else ""  # pystac names the link alone
         raise SourceError(f"cannot read the STAC catalogue {place}: {error}{why}. Check `catalog`") from error
 
