@@ -69,7 +69,7 @@ bench-earthengine: install ## our tiler beside xee and geedim, against a simulat
 	$(BIN)/python -m tests.benchmarks.earthengine
 
 live-earthengine: install ## what only Google can answer, with the credentials of this machine
-	$(BIN)/python -m pytest -v -s tests/trials/live_earthengine.py
+	$(BIN)/python -m pytest -v -s tests/live/test_earthengine.py
 
 clean: ## remove what was made, but not the environment
 	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache .hypothesis

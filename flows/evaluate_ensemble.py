@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 from prefect import flow
 
-from flows.pictures import show_scores
 from flows.prepare_cases import References, prepare_cases
-from landslide.cases import Case
-from landslide.ensemble import Candidate, Ensemble, Normalisation
-from landslide.evaluation.choosing import Choice
+from flows.ui import show_scores
+from landslide.artifacts.store import file_digest
+from landslide.cases.case import Case
+from landslide.datasets.normalisation import Normalisation
+from landslide.ensembles.ensemble import Ensemble
+from landslide.ensembles.select import Choice
+from landslide.ensembles.selectors import effective
 from landslide.evaluation.results import evaluate_request
-from landslide.evaluation.selection import effective
-from landslide.store import file_digest
+from landslide.models.member import TrainedMember
 from landslide.training.devices import choose_device
 from tasks.evaluate import evaluate_members
 from tasks.predict import Shelf, predict_case
@@ -27,7 +29,7 @@ def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
     info = opened.info
     prepared = prepare_cases(cases, store)
     members = [
-        Candidate(file_digest(ensemble / voter.file), voter.spec, voter.validation_f1, ensemble / voter.file)
+        TrainedMember(file_digest(ensemble / voter.file), voter.spec, voter.validation_f1, ensemble / voter.file)
         for voter in info.members
     ]
     shelves = predict_cases(prepared, members, info.bands, info.normalisation, choose_device("auto"), store)
@@ -36,14 +38,14 @@ def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
     return folder
 
 
-def as_delivered(ensemble: Ensemble, members: Sequence[Candidate]) -> Choice:
+def as_delivered(ensemble: Ensemble, members: Sequence[TrainedMember]) -> Choice:
     """What an ensemble's folder says, as a choice of its members."""
     info = ensemble.info
     weights = np.array([voter.weight for voter in info.members])
     weights = weights / weights.sum()
     keys = [member.key for member in members]
     return Choice(
-        way=info.way, scale=info.scale, weights=dict(zip(keys, weights.tolist(), strict=True)),
+        selector=info.selector, scale=info.scale, weights=dict(zip(keys, weights.tolist(), strict=True)),
         calibration=info.calibration, threshold=info.threshold, confidence=info.confidence,
         effective=effective(weights),
     )  # fmt: skip
@@ -51,7 +53,7 @@ def as_delivered(ensemble: Ensemble, members: Sequence[Candidate]) -> Choice:
 
 def predict_cases(
     cases: References,
-    members: Sequence[Candidate],
+    members: Sequence[TrainedMember],
     bands: tuple[str, ...],
     normalisation: Normalisation,
     device: str,
@@ -65,7 +67,7 @@ def predict_cases(
 
 
 def score(
-    title: str, members: Sequence[Candidate], shelves: Mapping[str, Shelf], choices: Sequence[Choice], store: Path
+    title: str, members: Sequence[TrainedMember], shelves: Mapping[str, Shelf], choices: Sequence[Choice], store: Path
 ) -> Path:
     """Every size of these members, best first, and some choices, on the cases of a library; the artifact's folder."""
     request = evaluate_request(

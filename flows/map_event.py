@@ -5,14 +5,15 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.pictures import embedded
 from flows.prepare_cases import prepare_cases
-from flows.publish import deliver, published, refuse_foreign
-from landslide.cases import Case
-from landslide.ensemble import Ensemble
-from landslide.mapping import SUMMARY, MapOptions, MapSummary, map_request
-from landslide.mapping.words import area, landslides, percent
-from landslide.stack import Stack
+from flows.ui import embedded
+from landslide.artifacts.publish import deliver, published, refuse_foreign
+from landslide.cases.case import Case
+from landslide.datasets.stack import Stack
+from landslide.ensembles.ensemble import Ensemble
+from landslide.mapping.map_event import map_request
+from landslide.mapping.summary import SUMMARY, MapOptions, MapSummary
+from landslide.plotting.text import area, landslides, percent
 from landslide.training.devices import choose_device
 from tasks.map import map_case
 from tasks.stage import path, submit

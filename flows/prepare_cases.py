@@ -8,10 +8,10 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from landslide.cases import Case
-from landslide.sources import open_source
-from landslide.stack import Stack, prepare_request
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.cases.case import Case
+from landslide.datasets.stack import Stack, prepare_request
+from landslide.sources.registry import open_source
 from tasks.prepare import prepare_case
 from tasks.stage import path, submit
 

@@ -3,23 +3,24 @@
 The defaults are the protocol of arXiv 2310.05959. A preset replaces defaults; what the file says replaces both.
 """
 
+import logging
 from collections.abc import Collection, Mapping
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pyproj import Geod
-from shapely.affinity import translate
-from shapely.ops import nearest_points
 
 from landslide.bands import BAND_SETS, BANDS, directions, known
-from landslide.cases import Case, Identifier, LocalPath, Role, Strict, load, load_case
+from landslide.cases.case import Case, load_case
+from landslide.cases.fields import ROLES, Identifier, LocalPath, Role, Strict, load, with_todays_keys
+from landslide.ensembles.thresholds import Rule
 from landslide.errors import InputError
-from landslide.evaluation.thresholds import Rule
-from landslide.grid import area
-from landslide.losses import LOSSES
-from landslide.models import ARCHITECTURES, LEAST, STRIDE
+from landslide.geo.grid import distance_km
+from landslide.models.architectures import ARCHITECTURES, PAN_MIN_SIDE, STRIDE
+from landslide.models.losses import LOSSES
+
+log = logging.getLogger(__name__)
 
 EVENT_KM = 100.0  # on one day within this distance: one storm, one earthquake
 
@@ -34,19 +35,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 10,
         "min_epochs": 1,
         "patience": 10,
-        "plateau": 3,
-        "samples": 320,
+        "lr_patience": 3,
+        "samples_per_epoch": 320,
         "crop": 64,
         "batch": 8,
-        "background": 0.2,
+        "background_fraction": 0.2,
         "ensemble_size": 6,
         "selection": "auto",
     },
 }
 
-FAST: dict[str, Any] = {"precision": "auto", "validate_every": 2, "least_rate": 1e-3}  # see docs/training.md
-
-ROLES: tuple[Role, ...] = ("train", "validation", "test")
+FAST: dict[str, Any] = {"precision": "auto", "validate_every": 2, "min_lr_ratio": 1e-3}  # see docs/training.md
 
 
 def _named_sets(value: object) -> object:
@@ -74,13 +73,15 @@ def _one_of(known_names: Collection[str], noun: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _way(name: str) -> str:
-    """A way of choosing members."""
-    from landslide.evaluation.choosing import AUTO, PAPER  # scipy's optimisers
-    from landslide.evaluation.selection import WAYS
+def _selector(name: str) -> str:
+    if name == "everything":
+        log.warning("selector `everything` is now called `all_members`; the old name is read for the last time")
+        return "all_members"
+    from landslide.ensembles.select import AUTO, PAPER  # scipy's optimisers
+    from landslide.ensembles.selectors import SELECTORS
 
-    if name not in (ways := (PAPER, AUTO, *WAYS)):
-        raise ValueError(f"unknown way {name!r} of choosing members; known are {', '.join(ways)}")
+    if name not in (selectors := (PAPER, AUTO, *SELECTORS)):
+        raise ValueError(f"unknown selector {name!r}; known are {', '.join(selectors)}")
     return name
 
 
@@ -107,24 +108,36 @@ class Split(Strict):
 class Experiment(Strict):
     """A grid of members on a set of cases.
 
-    `epochs`, `min_epochs`, `patience` and `plateau` count epochs of `samples` crops; `crop` is in pixels;
-    `background` is the share of crops without a landslide; `separation_km` is the least distance between cases of
-    different roles; `within_event` lets such cases be of one event: of one date and less than 100 km apart; `per_gpu`
+    `epochs`, `min_epochs`, `patience` and `lr_patience` count epochs of `samples_per_epoch` crops; `crop` is in pixels;
+    `background_fraction` is the share of crops without a landslide; `separation_km` is the least distance between cases of
+    different roles; `within_event` lets such cases be of one event: of one date and less than 100 km apart; `members_per_gpu`
     is how many members train on one GPU at a time, `auto` as many as a trial finds worth it.
 
     What follows changes the protocol; `mode: fast` is a set of it. `precision` is the arithmetic, `auto` being bfloat16
-    where a probe shows that the processor gains by it; `rate` the course of the learning rate; `least_rate` ends a
-    member whose rate has fallen below this share of its first; `average` is the decay, a step, of an average of the
-    weights, which is then what is validated and kept; `validate_every` counts epochs; `collapsed_after` so many epochs
+    where a probe shows that the processor gains by it; `lr_schedule` the course of the learning rate; `min_lr_ratio` ends a
+    member whose rate has fallen below this share of its first; `ema_decay` is the decay, a step, of an average of the
+    weights, which is then what is validated and kept; `validate_every` counts epochs; `stop_collapsed_after` so many epochs
     a member ends that maps no better than a map that is landslide all over; `compiled` lets torch fuse a network's
-    small kernels, which pays for long members on a GPU; `halve_at` are epochs after which the worse half of each
+    small kernels, which pays for long members on a GPU; `halving_epochs` are epochs after which the worse half of each
     architecture stops.
 
     `selection` is how members become an ensemble, all of it on validation cases. `paper` is the best `ensemble_size`,
-    equal votes, cut at 0.5; `auto` is `stacked` where three or more cases validate, else `paper`. Every other way is
+    equal votes, cut at 0.5; `auto` is `stacked` where three or more cases validate, else `paper`. Every other selector is
     calibrated by `calibration` and cut by the rule `threshold`: a number, `f1` (or another F-beta), `cost 5` (of a
     miss, in false alarms), `precision 0.8`.
     """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "rate": "lr_schedule",
+        "plateau": "lr_patience",
+        "least_rate": "min_lr_ratio",
+        "average": "ema_decay",
+        "samples": "samples_per_epoch",
+        "background": "background_fraction",
+        "halve_at": "halving_epochs",
+        "per_gpu": "members_per_gpu",
+        "collapsed_after": "stop_collapsed_after",
+    }
 
     id: Identifier
     title: str = ""
@@ -142,24 +155,24 @@ class Experiment(Strict):
     epochs: Annotated[int, Field(ge=1)] = 1000
     min_epochs: Annotated[int, Field(ge=1)] = 50
     patience: Annotated[int, Field(ge=1)] = 50
-    plateau: Annotated[int, Field(ge=1)] = 10
-    samples: Annotated[int, Field(ge=1)] = 1000
+    lr_patience: Annotated[int, Field(ge=1)] = 10
+    samples_per_epoch: Annotated[int, Field(ge=1)] = 1000
     crop: Annotated[int, Field(ge=2 * STRIDE, multiple_of=STRIDE)] = 256
     batch: Annotated[int, Field(ge=2)] = 4
-    background: Annotated[float, Field(ge=0, le=1)] = 0.0
+    background_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 42
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    rate: Literal["plateau", "one-cycle"] = "plateau"
-    least_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    lr_schedule: Literal["plateau", "one-cycle"] = "plateau"
+    min_lr_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     validate_every: Annotated[int, Field(ge=1)] = 1
-    collapsed_after: Annotated[int, Field(ge=0)] = 0
+    stop_collapsed_after: Annotated[int, Field(ge=0)] = 0
     compiled: bool = False
-    halve_at: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    halving_epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    members_per_gpu: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     ensemble_size: Annotated[int, Field(ge=1)] = 20
-    selection: Annotated[str, AfterValidator(_way)] = "paper"
+    selection: Annotated[str, AfterValidator(_selector)] = "paper"
     calibration: Literal["none", "platt", "isotonic"] = "platt"
     threshold: Rule = "f1"
     separation_km: Annotated[float, Field(ge=0)] = 5.0
@@ -168,6 +181,7 @@ class Experiment(Strict):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, data: object) -> object:
+        data = with_todays_keys(data, cls.RENAMED)
         if not isinstance(data, Mapping):
             return data
         mode = FAST if data.get("mode") == "fast" else {}
@@ -175,17 +189,19 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:
-        if "PAN" in self.architectures and self.crop < LEAST:
-            raise ValueError(f"PAN needs a crop of {LEAST} or more, not {self.crop}")
+        if "PAN" in self.architectures and self.crop < PAN_MIN_SIDE:
+            raise ValueError(f"PAN needs a crop of {PAN_MIN_SIDE} or more, not {self.crop}")
         return self
 
     @model_validator(mode="after")
     def _rungs_rise(self) -> Self:
-        rungs = (*self.halve_at, self.epochs)
+        rungs = (*self.halving_epochs, self.epochs)
         if any(later <= earlier for earlier, later in pairwise(rungs)):
-            raise ValueError(f"halve_at {list(self.halve_at)} must rise and stay below the {self.epochs} epochs")
-        if unseen := [epoch for epoch in self.halve_at if epoch % self.validate_every]:
-            raise ValueError(f"halve_at {unseen} is no multiple of validate_every {self.validate_every}")
+            raise ValueError(
+                f"halving_epochs {list(self.halving_epochs)} must rise and stay below the {self.epochs} epochs"
+            )
+        if unseen := [epoch for epoch in self.halving_epochs if epoch % self.validate_every]:
+            raise ValueError(f"halving_epochs {unseen} is no multiple of validate_every {self.validate_every}")
         return self
 
     def under(self, name: str, **changes: object) -> "Experiment":
@@ -214,16 +230,6 @@ def load_experiment(path: Path) -> tuple[Experiment, dict[Role, list[Case]]]:
             )
     refuse_dependent(roles, experiment, path)
     return experiment, roles
-
-
-def distance_km(one: Case, other: Case) -> float | None:
-    """Kilometres between the areas of two cases at their nearest, 0 where they meet; None where one has no place."""
-    if one.aoi is None or other.aoi is None:
-        return None
-    here, there = area(one).geom, area(other).geom
-    turns = (nearest_points(here, translate(there, turn)) for turn in (-360, 0, 360))  # 180° is no border
-    a, b = min(turns, key=lambda ends: ends[0].distance(ends[1]))
-    return float(Geod(ellps="WGS84").inv(a.x, a.y, b.x, b.y)[2]) / 1000
 
 
 def refuse_dependent(roles: Mapping[Any, list[Case]], experiment: Experiment, path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from landslide.ensemble import EnsembleInfo, assemble
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.ensembles.ensemble import EnsembleInfo, assemble
 from landslide.training.records import candidate
 from tasks.stage import obtain, path, stage
 

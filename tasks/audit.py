@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from landslide.evaluation.leakage import audit
-from landslide.stack import Stack
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.datasets.leakage import audit
+from landslide.datasets.stack import Stack
 from tasks.stage import obtain, path, stage
 
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from landslide.ensemble import Candidate
-from landslide.evaluation.choosing import Choice
-from landslide.evaluation.curves import evaluate
-from landslide.evaluation.results import write_results
-from landslide.stack import Stack
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.datasets.stack import Stack
+from landslide.ensembles.select import Choice
+from landslide.evaluation.evaluate import evaluate
+from landslide.evaluation.report.files import write_results
+from landslide.models.member import TrainedMember
 from tasks.predict import Shelf, open_library
 from tasks.stage import obtain, path, stage
 
@@ -17,7 +17,7 @@ def evaluate_members(
     request: Request,
     store: Path,
     title: str,
-    members: list[Candidate],
+    members: list[TrainedMember],
     shelves: dict[str, Shelf],
     choices: list[Choice],
 ) -> dict[str, str]:

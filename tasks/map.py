@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from landslide.cases import Case
-from landslide.ensemble import Ensemble
-from landslide.mapping import MapOptions, map_event
-from landslide.stack import Stack
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.cases.case import Case
+from landslide.datasets.stack import Stack
+from landslide.ensembles.ensemble import Ensemble
+from landslide.mapping.map_event import map_event
+from landslide.mapping.summary import MapOptions
 from tasks.stage import obtain, path, stage
 
 

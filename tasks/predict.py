@@ -6,11 +6,12 @@ from pathlib import Path
 from prefect import task
 from pydantic import BaseModel
 
-from landslide.ensemble import Candidate, Normalisation, load_member
-from landslide.evaluation.library import Library, predict, predict_request, truth_request, write_truth
-from landslide.mapping.windows import OVERLAP, WINDOW
+from landslide.datasets.normalisation import Normalisation
+from landslide.datasets.stack import Stack
+from landslide.ensembles.predictions import Library, predict, predict_request, truth_request, write_truth
+from landslide.models.inference import OVERLAP, WINDOW
+from landslide.models.member import TrainedMember, load_member
 from landslide.progress import track
-from landslide.stack import Stack
 from tasks.stage import obtain, path
 
 Reference = dict[str, str]
@@ -35,7 +36,7 @@ class Shelf(BaseModel):
 def predict_case(
     case: str,
     stack: Reference,
-    members: Sequence[Candidate],
+    members: Sequence[TrainedMember],
     bands: tuple[str, ...],
     normalisation: Normalisation,
     device: str,
@@ -47,7 +48,7 @@ def predict_case(
     known, predictions = path(truth, store), []
     for member in track(members, f"Predicting {case}"):
 
-        def build(folder: Path, member: Candidate = member) -> None:
+        def build(folder: Path, member: TrainedMember = member) -> None:
             network = load_member(member.spec, member.weights, device)
             predict(network, prepared, known, normalisation, WINDOW, OVERLAP, folder)
 

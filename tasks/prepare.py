@@ -5,11 +5,11 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from landslide.cases import Case
+from landslide.artifacts.store import Request, Store
+from landslide.cases.case import Case
+from landslide.datasets.stack import prepare
 from landslide.progress import also_reporting
-from landslide.sources import open_source
-from landslide.stack import prepare
-from landslide.store import Request, Store
+from landslide.sources.registry import open_source
 from tasks.progress import in_ui
 from tasks.stage import obtain, stage
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from landslide.evaluation.choosing import Rules, select
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.ensembles.select import Rules, select
 from tasks.predict import Shelf, open_library
 from tasks.stage import obtain, stage
 

@@ -11,8 +11,8 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.futures import PrefectFuture
 
-from landslide.storage import Storage
-from landslide.store import Artifact, Request, Store
+from landslide.artifacts.remote import RemoteStore
+from landslide.artifacts.store import Artifact, Request, Store
 
 SHARED = "LANDSLIDE_SHARED"
 
@@ -36,10 +36,10 @@ def submit(stage_task: Any, request: Request, store: Path, **arguments: Any) -> 
     return future
 
 
-def storage() -> Storage | None:
+def storage() -> RemoteStore | None:
     """What this machine shares artifacts through, if the environment names it."""
     url = os.environ.get(SHARED)
-    return Storage(url) if url else None
+    return RemoteStore(url) if url else None
 
 
 def obtain(request: Request, store: Path, build: Callable[[Path], Any]) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from landslide.stack import Stack
-from landslide.store import Request
-from landslide.tiles import tile
+from landslide.artifacts.store import Request
+from landslide.datasets.stack import Stack
+from landslide.datasets.training_store import tile
 from tasks.stage import obtain, path, stage
 
 

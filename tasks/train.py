@@ -6,13 +6,14 @@ from typing import Any
 
 from prefect import get_run_logger
 
+from landslide.artifacts.store import Artifact, Request, Store
 from landslide.errors import CrashError
-from landslide.models import MemberSpec
-from landslide.store import Artifact, Request, Store
-from landslide.training import packing, process
-from landslide.training.probe import Probe, measure
+from landslide.models.member import MemberSpec
 from landslide.training.records import Schedule
-from landslide.training.slots import lease
+from landslide.training.tuning import gpu_sharing
+from landslide.training.tuning.precision import Probe, measure
+from landslide.training.workers import pool
+from landslide.training.workers.slots import lease
 from tasks.stage import obtain, path, stage
 
 
@@ -30,7 +31,7 @@ def train_member(
     schedule: Schedule,
     tiles: dict[str, str],
     device: str,
-    per_gpu: int,
+    members_per_gpu: int,
     until: int | None,
 ) -> dict[str, str]:
     """One member of the grid, in a process of its own, from its last checkpoint where an attempt was cut off.
@@ -40,13 +41,13 @@ def train_member(
     workspace = Store(store).workspace(_whole(request))
 
     def build(folder: Path) -> None:
-        with lease(device, per_gpu) as place:
-            job = process.Job(
+        with lease(device, members_per_gpu) as place:
+            job = pool.Job(
                 name=name, spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder,
                 workspace=workspace, until=until,
             )  # fmt: skip
             # by its module: Dask sends this function by value, and processes do not travel
-            process.TRAINERS.run(job, get_run_logger().info)
+            pool.TRAINERS.run(job, get_run_logger().info)
 
     reference = obtain(request, store, build)
     if until is None:
@@ -86,6 +87,6 @@ def probe_packing(
 
     def build(folder: Path) -> None:
         with lease(device) as place:
-            packing.measure(spec, schedule, path(tiles, store), place, folder)
+            gpu_sharing.measure(spec, schedule, path(tiles, store), place, folder)
 
     return obtain(request, store, build)

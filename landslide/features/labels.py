@@ -17,9 +17,9 @@ from odc.geo.geobox import GeoBox
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, GeometryError
 from rasterio.features import rasterize
 
-from landslide.cases import Case, Inventory
+from landslide.cases.case import Case, Inventory
 from landslide.errors import InventoryError
-from landslide.grid import Roi
+from landslide.geo.grid import Roi
 
 LANDSLIDE, IGNORE = 1, 255
 UNREADABLE = (DataSourceError, DataLayerError, FeatureError, GeometryError)

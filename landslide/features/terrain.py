@@ -1,7 +1,5 @@
 """Terrain bands, computed on the DEM's own metric lattice and then resampled to the stack's grid."""
 
-import math
-
 import numpy as np
 import rioxarray  # noqa: F401  (the accessor `.rio`)
 import xarray as xr
@@ -11,10 +9,9 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from landslide.grid import PIXEL, snapped
+from landslide.geo.grid import METRES_PER_DEGREE, PIXEL, snapped
 
-METRES_PER_DEGREE = math.pi * 6_371_008.8 / 180
-RIM = 3
+RIM_PIXELS = 3
 TOLERANCE = 1e-6
 Planes = dict[str, NDArray[np.float32]]
 
@@ -47,7 +44,7 @@ def terrain_bands(elevation: NDArray[np.floating], pixel: float) -> Planes:
 
 def margin(resolution: float) -> float:
     """Metres of DEM that `terrain_on` needs around a block, for a DEM of `resolution` metres."""
-    return (RIM + 5) * max(resolution, PIXEL)
+    return (RIM_PIXELS + 5) * max(resolution, PIXEL)
 
 
 def terrain_on(dem: xr.DataArray, geobox: GeoBox) -> Planes:
@@ -60,7 +57,7 @@ def terrain_on(dem: xr.DataArray, geobox: GeoBox) -> Planes:
     """
     own = _resolution(dem)
     step = max(float(round(own)), abs(geobox.resolution.x))
-    lattice = snapped(geobox.boundingbox.buffered(RIM * step), str(geobox.crs), step)
+    lattice = snapped(geobox.boundingbox.buffered(RIM_PIXELS * step), str(geobox.crs), step)
     source = GeoBox((dem.sizes[dem.rio.y_dim], dem.sizes[dem.rio.x_dim]), dem.rio.transform(), dem.rio.crs.to_wkt())
     elevation = _warped(_bare(dem)[None], source, lattice, Resampling.cubic, min(1.0, own / step))[0]
     bands = terrain_bands(elevation, step)

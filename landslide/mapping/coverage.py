@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landslide.grid import blocks, inside
-from landslide.mapping import PART
-from landslide.raster import BLOCK, Reader
-from landslide.sources import SEEN
-from landslide.stack import UNKNOWN
+from landslide.datasets.stack import COUNT_UNKNOWN
+from landslide.geo.grid import blocks, inside
+from landslide.geo.raster import BLOCK_SIDE, Reader
+from landslide.mapping.summary import PART
+from landslide.sources.base import SEEN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from landslide.stack import Stack
+    from landslide.datasets.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ def measure(stack: Stack, probability: Path) -> Coverage:
     counts: dict[str, Any] = {"inside": 0, "observed": 0}
     seen, known = dict.fromkeys(SEEN, 0), dict.fromkeys(SEEN, 0)
     with Reader(probability) as reader, stack.seen(PART) as times:
-        for roi in blocks(reader.shape, BLOCK):
+        for roi in blocks(reader.shape, BLOCK_SIDE):
             within = inside(stack.info.case, reader.geobox[roi])
             counts["inside"] += int(within.sum())
             counts["observed"] += int((np.isfinite(reader.read(["probability"], roi)[0]) & within).sum())
             for name, plane in zip(SEEN, times.read(SEEN, roi), strict=True):
-                sure = within & (plane != UNKNOWN)
+                sure = within & (plane != COUNT_UNKNOWN)
                 known[name] += int(sure.sum())
                 seen[name] += int((sure & (plane > 0)).sum())
     return Coverage(counts["inside"], counts["observed"], seen, known)

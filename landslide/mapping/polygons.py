@@ -17,9 +17,9 @@ from pyproj import Geod, Transformer
 from rasterio.features import rasterize, shapes
 from shapely.geometry.polygon import orient
 
-from landslide.grid import blocks
-from landslide.mapping import PART
-from landslide.raster import BLOCK, Reader, window_of
+from landslide.geo.grid import blocks
+from landslide.geo.raster import BLOCK_SIDE, Reader, window_of
+from landslide.mapping.summary import PART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely import MultiPolygon
 
-    from landslide.evaluation.confidence import Cuts
-    from landslide.stack import Stack
+    from landslide.datasets.stack import Stack
+    from landslide.ensembles.confidence import Cuts
 
 WGS84 = Geod(ellps="WGS84")
 EIGHT = 8  # neighbours: pixels that touch at a corner are one landslide
@@ -83,10 +83,10 @@ def _write_mask(reader: Reader, threshold: float, path: Path) -> None:
     height, width = reader.shape
     profile = {
         "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint8", "tiled": True,
-        "blockxsize": BLOCK, "blockysize": BLOCK, "compress": "ZSTD", "transform": reader.geobox.affine,
+        "blockxsize": BLOCK_SIDE, "blockysize": BLOCK_SIDE, "compress": "ZSTD", "transform": reader.geobox.affine,
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as mask:
-        for roi in blocks(reader.shape, BLOCK):
+        for roi in blocks(reader.shape, BLOCK_SIDE):
             above = reader.read(["probability"], roi) > threshold  # NaN, not observed, is not above
             mask.write(above.astype("uint8"), window=window_of(roi))
 
@@ -114,7 +114,7 @@ def gather(stack: Stack, probability: Path, polygons: Any, grid: GeoBox) -> dict
     greatest = np.full(len(polygons), -np.inf)
     tree = shapely.STRtree(polygons)
     with Reader(probability) as chances, stack.reader(PART) as ground:
-        for roi in blocks(chances.shape, BLOCK):
+        for roi in blocks(chances.shape, BLOCK_SIDE):
             ids = _burn(tree, polygons, grid[roi])
             if ids is None:
                 continue

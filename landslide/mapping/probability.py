@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import entr
 
-from landslide.ensemble import observed
+from landslide.datasets.normalisation import observed
+from landslide.ensembles.scale import bounded, link, unlink
 from landslide.errors import InputError
-from landslide.evaluation.scales import bounded, link, unlink
-from landslide.grid import blocks
-from landslide.mapping import PART
-from landslide.mapping.windows import probability_rows, starts
+from landslide.geo.grid import blocks
+from landslide.geo.raster import BLOCK_SIDE, cog
+from landslide.mapping.summary import PART
+from landslide.models.inference import probability_rows, starts
 from landslide.progress import track
-from landslide.raster import BLOCK, cog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from landslide.ensemble import Ensemble, Voter
-    from landslide.evaluation.scales import Scale
-    from landslide.grid import Roi
-    from landslide.mapping import MapOptions
-    from landslide.mapping.windows import Read
-    from landslide.raster import Reader
-    from landslide.stack import Stack
+    from landslide.datasets.stack import Stack
+    from landslide.ensembles.ensemble import Ensemble, EnsembleMember
+    from landslide.ensembles.scale import Scale
+    from landslide.geo.grid import Roi
+    from landslide.geo.raster import Reader
+    from landslide.mapping.summary import MapOptions
+    from landslide.models.inference import Read
 
 BANDS = ("probability", "spread", "mutual_information")
 UNITS = ("1", "1", "bit")
@@ -152,7 +152,7 @@ def _average(
     moments: RunningMoments,
     reader: Reader,
     ensemble: Ensemble,
-    members: list[Voter],
+    members: list[EnsembleMember],
     options: MapOptions,
     device: str,
 ) -> None:
@@ -169,7 +169,12 @@ def _average(
 
 
 def _rows(
-    members: list[Voter], ensemble: Ensemble, read: Read, shape: tuple[int, int], options: MapOptions, device: str
+    members: list[EnsembleMember],
+    ensemble: Ensemble,
+    read: Read,
+    shape: tuple[int, int],
+    options: MapOptions,
+    device: str,
 ) -> Iterator[tuple[slice, NDArray[np.float32], float, float]]:
     """Every member's rows in turn, with its weight and that of all before it; one network in memory at a time."""
     before = 0.0
@@ -185,9 +190,9 @@ def _masked(
 ) -> Iterator[tuple[Roi, NDArray[np.float32]]]:
     """Blocks of the result, NaN where not observed; the moments are read once a row of blocks."""
     height, width = reader.shape
-    for band_of_rows in (slice(row, min(row + BLOCK, height)) for row in range(0, height, BLOCK)):
+    for band_of_rows in (slice(row, min(row + BLOCK_SIDE, height)) for row in range(0, height, BLOCK_SIDE)):
         values = moments.result(band_of_rows, total)
-        for _, columns in blocks((1, width), BLOCK):
+        for _, columns in blocks((1, width), BLOCK_SIDE):
             roi = (band_of_rows, columns)
             block = values[:, :, columns]
             yield roi, np.where(observed(reader.read(bands, roi)), block, np.float32("nan"))

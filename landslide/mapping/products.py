@@ -15,11 +15,11 @@ from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from landslide import __version__
-from landslide.mapping import LANDSLIDES, PART, PROBABILITY, QUICKLOOK, REPORT, MapOptions, MapSummary
+from landslide.artifacts.store import file_digest
+from landslide.geo.raster import Reader
 from landslide.mapping.polygons import COLUMNS, geodesic_area
-from landslide.mapping.windows import starts
-from landslide.raster import Reader
-from landslide.store import file_digest
+from landslide.mapping.summary import LANDSLIDES, PART, PROBABILITY, QUICKLOOK, REPORT, MapOptions, MapSummary
+from landslide.models.inference import starts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     import geopandas as gpd
     from odc.geo.geobox import GeoBox
 
-    from landslide.cases import Case
-    from landslide.ensemble import Ensemble
+    from landslide.cases.case import Case
+    from landslide.datasets.stack import Stack
+    from landslide.ensembles.ensemble import Ensemble
     from landslide.mapping.coverage import Coverage
-    from landslide.stack import Stack
 
 LAYER = "landslides"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
+from landslide.artifacts.store import digest, file_digest
 from landslide.bands import BAND_SETS
-from landslide.cases import ArchiveSource
+from landslide.cases.sources import ArchiveSource
 from landslide.errors import BandError, SourceError
-from landslide.grid import Roi
-from landslide.raster import quiet, window_of
-from landslide.sources import Block, SceneInfo
-from landslide.store import digest, file_digest
+from landslide.geo.grid import Roi
+from landslide.geo.raster import quiet, window_of
+from landslide.sources.base import Block, SceneInfo
 
 UNREADABLE = (RasterioError, OSError, KeyError, ValueError)
 log = logging.getLogger(__name__)

@@ -11,13 +11,17 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
-from landslide.cases import WHENS, Case, Dated, FilesSource, Raster, Sentinel1Files, Sentinel2Files, When
+from landslide.artifacts.store import digest, file_digest
+from landslide.cases.case import Case
+from landslide.cases.fields import WHENS, When
+from landslide.cases.sources import DatedFiles, FilesSource, Raster, Sentinel1Files, Sentinel2Files
 from landslide.errors import EmptyWindowError, GridError, NoOverlapError, SourceError
 from landslide.features import optical, sar, terrain
-from landslide.grid import Roi, grid
-from landslide.raster import quiet
-from landslide.sources import Block, SceneInfo
-from landslide.sources._compose import (
+from landslide.geo.grid import Roi, grid
+from landslide.geo.raster import quiet
+from landslide.geo.warp import Plane, RasterBand, damaged, grid_of, native, pixel_metres, warped
+from landslide.sources.base import Block, SceneInfo
+from landslide.sources.compose import (
     COLOURS,
     TERRAIN,
     Acquisition,
@@ -31,8 +35,6 @@ from landslide.sources._compose import (
     radar_bands,
     together,
 )
-from landslide.sources._warp import Band, Plane, damaged, grid_of, native, pixel_metres, warped
-from landslide.store import digest, file_digest
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Scene:
     sensor: Literal["sentinel-1", "sentinel-2"]
     side: When
     date: date | None
-    bands: Mapping[str, Band]
+    bands: Mapping[str, RasterBand]
     orbit: str = ""
     unit: str = ""
 
@@ -126,7 +128,7 @@ class Files:
         """The variables that every scene has."""
         return [name for name in scenes[0].bands if all(name in one.bands for one in scenes)]
 
-    def _roles(self) -> dict[str, Band]:
+    def _roles(self) -> dict[str, RasterBand]:
         roles = {f"bands.{name}": band for name, band in self._ready.items()}
         for key, scenes in (("sentinel1", self._radar), ("sentinel2", self._colours)):
             roles |= {f"{key}.{i}.{name}": band for i, one in enumerate(scenes) for name, band in one.bands.items()}
@@ -134,7 +136,7 @@ class Files:
 
     def _overlap(self) -> None:
         """Each kind of input must reach the area, or its bands would be blind."""
-        kinds: dict[str, list[Band]] = {}
+        kinds: dict[str, list[RasterBand]] = {}
         for role, band in self._roles().items():
             kinds.setdefault(role if role.startswith("bands.") else role.split(".")[0], []).append(band)
         for kind, bands in kinds.items():
@@ -161,7 +163,7 @@ def _sentinel2(case: Case, scene: Sentinel2Files) -> Scene:
     return Scene("sentinel-2", _side(case, scene, bands), scene.date, bands)
 
 
-def _side(case: Case, scene: Dated, bands: Mapping[str, Band]) -> When:
+def _side(case: Case, scene: DatedFiles, bands: Mapping[str, RasterBand]) -> When:
     side = scene.when if scene.date is None else case.side(scene.date)
     if side is None:
         raise SourceError(
@@ -181,7 +183,7 @@ def _both_sides(case: Case, scenes: Sequence[Scene]) -> None:
             )
 
 
-def _band(raster: Raster) -> Band:
+def _band(raster: Raster) -> RasterBand:
     """The band that a case names, found in the file's header."""
     try:
         with quiet(), rasterio.open(raster.path) as dataset:
@@ -194,10 +196,10 @@ def _band(raster: Raster) -> Band:
         index = names.index(str(raster.band)) + 1
     else:
         raise SourceError(f"{raster.path} has no band {raster.band!r}; it has {names}. Correct `band`")
-    return Band(str(raster.path), index, raster.nodata, raster.scale, raster.offset)
+    return RasterBand(str(raster.path), index, raster.nodata, raster.scale, raster.offset)
 
 
-def _one_grid(bands: Mapping[str, Band]) -> None:
+def _one_grid(bands: Mapping[str, RasterBand]) -> None:
     """Files of one scene share their grid; a scene classification, often coarser, its CRS alone."""
     grids = {name: (band.uri, grid_of(band.uri)) for name, band in bands.items()}
     first, geobox = next(iter(grids.values()))

@@ -20,11 +20,11 @@ def main() -> None:
     """Train one job after another until standard input ends."""
     import torch
 
+    from landslide.datasets.training_store import Tiles
     from landslide.errors import LandslideError
-    from landslide.tiles import Tiles
-    from landslide.training.member import train
-    from landslide.training.process import Job, Told
     from landslide.training.records import Epoch
+    from landslide.training.trainer import train
+    from landslide.training.workers.pool import Job, Told
 
     def tell(told: Told) -> None:
         print(told.model_dump_json(), flush=True)

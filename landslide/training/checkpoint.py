@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FILE = "checkpoint.safetensors"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 SHARE = 0.01  # of a member's time goes into its checkpoints, at most
 STATE = "state"
 
@@ -31,7 +31,7 @@ class Checkpoints:
     """The checkpoints of one member in a folder; without a folder there are none."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._path = None if folder is None else folder / FILE
+        self._path = None if folder is None else folder / CHECKPOINT_FILE
         self._last, self._cost = time.monotonic(), 0.0
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -7,13 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from landslide.ensemble import Candidate
-from landslide.models import MemberSpec
-from landslide.store import Request
+from landslide.artifacts.store import Request
+from landslide.models.member import MemberSpec, TrainedMember
 
 VERSION = 3
 WEIGHTS = "weights.safetensors"
-FILE = "member.json"
+MEMBER_FILE = "member.json"
 
 
 class Schedule(BaseModel):
@@ -24,18 +23,18 @@ class Schedule(BaseModel):
     epochs: int
     min_epochs: int
     patience: int
-    plateau: int
-    samples: int
+    lr_patience: int
+    samples_per_epoch: int
     crop: int
     batch: int
-    background: float
+    background_fraction: float
     threshold: float = 0.5
     precision: Literal["fp32", "bf16"] = "fp32"
-    rate: Literal["plateau", "one-cycle"] = "plateau"
-    least_rate: float = 0.0
-    average: float = 0.0
+    lr_schedule: Literal["plateau", "one-cycle"] = "plateau"
+    min_lr_ratio: float = 0.0
+    ema_decay: float = 0.0
     validate_every: int = 1
-    collapsed_after: int = 0
+    stop_collapsed_after: int = 0
     compiled: bool = False
 
 
@@ -76,7 +75,7 @@ def train_request(
     return Request(stage="train", version=VERSION, parameters=parameters, inputs={"tiles": tiles_key})
 
 
-def candidate(key: str, folder: Path) -> Candidate:
+def candidate(key: str, folder: Path) -> TrainedMember:
     """A finished member as the selection sees it."""
-    member = Member.model_validate_json((folder / FILE).read_text())
-    return Candidate(key, member.spec, member.validation_f1, folder / WEIGHTS)
+    member = Member.model_validate_json((folder / MEMBER_FILE).read_text())
+    return TrainedMember(key, member.spec, member.validation_f1, folder / WEIGHTS)

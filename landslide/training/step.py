@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from landslide.mapping.windows import precision
+from landslide.models.inference import precision
+from landslide.training.deterministic import Ordered
 from landslide.training.devices import is_gpu
-from landslide.training.ordered import Ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
 
-    from landslide.losses import Loss
-    from landslide.training.batches import Batch
+    from landslide.models.losses import Loss
+    from landslide.training.loader import Batch
 
 WARM = 3  # steps before the capture: libraries choose their kernels and allocate what they keep
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from landslide.bands import positions
-from landslide.evaluation.counts import Counts
-from landslide.mapping.windows import OVERLAP, logit_rows, missing, precision
-from landslide.stack import IGNORE
+from landslide.datasets.stack import IGNORE
+from landslide.metrics.pixel import Counts
+from landslide.models.inference import OVERLAP, logit_rows, missing, precision
 from landslide.training.devices import has_room
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from landslide.losses import Loss
-    from landslide.tiles import Tiles
+    from landslide.datasets.training_store import Tiles
+    from landslide.models.losses import Loss
 
 WHOLE = 2048  # scenes up to this side are one pass, larger ones windows of this size
 RESERVE = 8 * 2**30  # bytes of a GPU's memory that the scenes leave to the network
@@ -32,7 +32,7 @@ class Diverged(Exception):
 
 
 @dataclass(frozen=True)
-class Scene:
+class ValidationScene:
     """`values` (y, x, band) z-scores, 0 where missing; `truth` uint8 (y, x), 255 = ignore; `columns`: which bands."""
 
     values: Tensor
@@ -45,19 +45,21 @@ class Scene:
         every = self.columns == list(range(self.values.shape[-1]))
         return (self.values if every else self.values[..., self.columns]).permute(2, 0, 1)
 
-    def to(self, device: str) -> Scene:
+    def to(self, device: str) -> ValidationScene:
         """With its own bands alone, on a device."""
         values = self.picture.permute(1, 2, 0).to(device)
-        return Scene(values, self.truth.to(device), list(range(len(self.columns))))
+        return ValidationScene(values, self.truth.to(device), list(range(len(self.columns))))
 
 
-def scenes(tiles: Tiles, bands: Sequence[str], device: str) -> list[Scene]:
+def scenes(tiles: Tiles, bands: Sequence[str], device: str) -> list[ValidationScene]:
     """The validation scenes with the bands of a set, on the device where it is a GPU with room for all of them."""
-    group = tiles.group("validation")
+    group = tiles.split("validation")
     columns = positions(bands, tiles.info.bands, str(tiles.folder))
     truth = group.truth(columns)
     found = [
-        Scene(torch.from_numpy(group.picture(group.values, i)), torch.from_numpy(group.picture(truth, i)), columns)
+        ValidationScene(
+            torch.from_numpy(group.picture(group.values, i)), torch.from_numpy(group.picture(truth, i)), columns
+        )
         for i in range(len(group.parts))
     ]
     size = truth.size * len(columns) * 4
@@ -66,14 +68,14 @@ def scenes(tiles: Tiles, bands: Sequence[str], device: str) -> list[Scene]:
     return found
 
 
-def found_everywhere(scenes: Sequence[Scene]) -> float:
+def found_everywhere(scenes: Sequence[ValidationScene]) -> float:
     """F1 of a map that is landslide all over: what a member has to beat to have learnt anything."""
     counts = [((scene.truth == 1).sum().item(), (scene.truth == 0).sum().item()) for scene in scenes]
     return Counts(tp=sum(tp for tp, _ in counts), fp=sum(fp for _, fp in counts), fn=0).f1 or 0.0
 
 
 def validate(
-    network: nn.Module, scenes: Sequence[Scene], loss: Loss, threshold: float, device: str, kind: str = "fp32"
+    network: nn.Module, scenes: Sequence[ValidationScene], loss: Loss, threshold: float, device: str, kind: str = "fp32"
 ) -> tuple[float, float]:
     """Mean loss over the scenes and F1 over all their observed pixels; raises Diverged."""
     network.eval()
@@ -93,7 +95,7 @@ def validate(
     return mean, Counts(tp=tp, fp=fp, fn=fn).f1 or 0.0
 
 
-def _logits(network: nn.Module, scene: Scene, device: str) -> Tensor:
+def _logits(network: nn.Module, scene: ValidationScene, device: str) -> Tensor:
     """(y, x) float32 on the device."""
     height, width = scene.truth.shape
     picture = scene.picture

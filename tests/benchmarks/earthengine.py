@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from landslide.grid import blocks
-from landslide.raster import Reader
+from landslide.geo.grid import blocks
+from landslide.geo.raster import Reader
 
 ASSET, CRS = "LOOPBACK/RAMP", "EPSG:32654"
 REQUESTS = 20
@@ -41,18 +41,19 @@ def ours(url: str, size: int, bands: int, side: int | None, out: Path) -> None:
     """By the source's own session, pixels, tiler and raster writer."""
     import ee
 
-    from landslide.raster import cog
-    from landslide.sources.earthengine import gate, session, tiler
-    from landslide.sources.earthengine.figures import Figures
-    from landslide.sources.earthengine.journal import Journal
-    from landslide.sources.earthengine.pixels import Pixels
+    from landslide.geo.raster import cog
+    from landslide.sources.earthengine import limiter, session
+    from landslide.sources.earthengine.export import tiles as tiler
+    from landslide.sources.earthengine.export.journal import Journal
+    from landslide.sources.earthengine.export.pixels import Pixels
+    from landslide.sources.earthengine.export.stats import ExportStats
 
     connected, box, names = session.connect("loopback"), box_of(size), names_of(bands)
     pixels = Pixels(ee.Image(ASSET).select(list(names)), box, names, "bench", connected)
-    figures = Figures()
+    figures = ExportStats()
     with Journal(out.with_suffix(".tiles"), "bench", (size, size), names) as journal:
         arrived = tiler.deliver(
-            pixels.fetch, (size, size), bands, journal, gate.shared(REQUESTS),
+            pixels.fetch, (size, size), bands, journal, limiter.shared(REQUESTS),
             side=side or tiler.tile_side(bands), figures=figures,
         )  # fmt: skip
         if side:  # the slots alone are asked about
@@ -132,7 +133,7 @@ def run(client: str, url: str, size: int, bands: int, out: Path, side: int = 0) 
 
 def slots(world: Path, folder: Path, side: int, bands: int) -> dict[str, Any]:
     """The share of the slots that had a request at the server, at 50 ms a reply, from the 2nd to the 98th per cent."""
-    from landslide.simulate.earthengine import serve
+    from landslide.simulation.earthengine import serve
 
     tiles = 1600
     with serve(world, delay=0.05) as service:
@@ -149,7 +150,7 @@ def slots(world: Path, folder: Path, side: int, bands: int) -> dict[str, Any]:
 
 def beside(world: Path, folder: Path, size: int, bands: int) -> dict[str, Any]:
     """The same export by each client in turn, `ROUNDS` times; medians and ratios to ours."""
-    from landslide.simulate.earthengine import serve
+    from landslide.simulation.earthengine import serve
 
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CLIENTS}
     with serve(world) as service:
@@ -177,7 +178,7 @@ def _refuse_other_pixels(folder: Path, size: int, bands: int) -> None:
 
 def whole_tile(world: Path, folder: Path, size: int, bands: int) -> dict[str, Any]:
     """A whole Sentinel-2 tile with all bands and counts, to a finished COG."""
-    from landslide.simulate.earthengine import serve
+    from landslide.simulation.earthengine import serve
 
     with serve(world) as service:
         told = run("ours", service.url, size, bands, folder / "whole.tif")
@@ -200,7 +201,7 @@ def main() -> None:
     if options.client:
         child(options.client, options.url, options.size, options.bands, options.side or None, options.out)
         return
-    from landslide.simulate import simulate_world
+    from landslide.simulation.world import simulate_world
 
     with tempfile.TemporaryDirectory(prefix="bench-earthengine-") as name:
         folder = Path(name)

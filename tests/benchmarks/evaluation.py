@@ -29,7 +29,7 @@ POOL = 2**22  # random numbers that are drawn once and shifted for each member
 
 def write(folder: Path, scenes: int, side: int, members: int, seed: int = 0) -> None:
     """Scenes of which 1–3 % are landslides; a member's logit is the truth's, all members' error, and its own."""
-    from landslide.evaluation.library import TRUTH, Part, Truth
+    from landslide.ensembles.predictions import TRUTH, Truth, TruthPart
 
     random = np.random.default_rng(seed)
     own = random.standard_normal(POOL, dtype="float32")
@@ -43,7 +43,7 @@ def write(folder: Path, scenes: int, side: int, members: int, seed: int = 0) -> 
         logit[:positives] += 6
         (case / "truth").mkdir(parents=True)
         np.save(case / "truth" / "part.pixels.npy", order)
-        part = Part(name="part", height=side, width=side, pixels=truth.size, positives=positives)
+        part = TruthPart(name="part", height=side, width=side, pixels=truth.size, positives=positives)
         described = Truth(case=case.name, bands=("slope",), parts=[part])
         (case / "truth" / TRUTH).write_text(described.model_dump_json())
         for member in range(members):
@@ -64,7 +64,7 @@ def blobs(random: np.random.Generator, side: int, share: float) -> np.ndarray:
 
 def library(folder: Path, scenes: int, members: int) -> Any:
     """What `write` wrote."""
-    from landslide.evaluation.library import Library
+    from landslide.ensembles.predictions import Library
 
     cases = [f"scene{number}" for number in range(scenes)]
     return Library.open(
@@ -76,16 +76,16 @@ def library(folder: Path, scenes: int, members: int) -> Any:
 
 def evaluate_here(folder: Path, scenes: int, members: int) -> dict[str, Any]:
     """All that an evaluation does with stored predictions, in this process: seconds of each part, and peak memory."""
-    from landslide.evaluation import scores
-    from landslide.evaluation.selection import Options, select_all
-    from landslide.evaluation.sizes import all_sizes
+    from landslide.ensembles.selectors import Options, select_all
+    from landslide.evaluation.size_curve import all_sizes
+    from landslide.metrics import pixel
 
     found, imported = library(folder, scenes, members), peak()
     sizes, curve = timed(lambda: all_sizes(found, THRESHOLD))
     curve_peak = peak()
     (weights, rows), selection = timed(lambda: select_all(found, Options(threshold=THRESHOLD)))
     table, scoring = timed(lambda: scored(found, weights, rows))
-    f1 = scores.f1(np.sum(list(sizes.curve.values()), 0).astype("float64"))
+    f1 = pixel.f1(np.sum(list(sizes.curve.values()), 0).astype("float64"))
     parts = {"curve": curve, "selection": selection, "scores": scoring}
     return {
         "seconds": round(sum(parts.values()), 1),
@@ -99,26 +99,26 @@ def evaluate_here(folder: Path, scenes: int, members: int) -> dict[str, Any]:
 
 
 def scored(found: Any, weights: dict[str, Any], rows: list[Any]) -> list[dict[str, Any]]:
-    """Of every way: average precision, F1 at 0.5 and at the best threshold, calibration error without and with Platt's.
+    """Of every way: average precision, F1 at 0.5 and at the best threshold, calibration error.
 
     Two passes over the predictions, each for all ways at once.
     """
-    from landslide.evaluation import averages, calibration, ranking
+    from landslide.ensembles.combine import histograms
+    from landslide.metrics import ranking, reliability
 
     stacked, scales = np.stack(list(weights.values())), [row.scale for row in rows]
-    ranked = np.sum(list(averages.histograms(found, stacked, scales).values()), 0)
-    by_logit = averages.histograms(found, stacked, scales, calibration.bin_of, calibration.BINS)
+    ranked = np.sum(list(histograms(found, stacked, scales).values()), 0)
+    by_logit = histograms(found, stacked, scales, reliability.bin_of, reliability.BINS)
     table = []
     for pixels, logits in zip(ranked, np.sum(list(by_logit.values()), 0), strict=True):
-        cut, platt = ranking.best_f(pixels), calibration.Platt.fit(logits)
+        cut = ranking.best_f(pixels)
         fp, tp = ranking.mapped_above(pixels)[:, int(THRESHOLD * ranking.BINS)]
         table.append({
             "average_precision": float(ranking.average_precision(pixels)),
             "f1": float(2 * tp / (tp + fp + pixels[1].sum())),
             "threshold": cut and cut.threshold,
             "f1_there": cut and cut.counts.f1,
-            "ece": calibration.reliability(logits).ece,
-            "ece_calibrated": calibration.reliability(logits, platt).ece,
+            "ece": reliability.reliability(logits).ece,
         })  # fmt: skip
     return table
 
@@ -130,8 +130,8 @@ def beside(folder: Path, side: int, members: int, rounds: int) -> dict[str, Any]
     """
     from sklearn.metrics import f1_score
 
-    from landslide.evaluation import scores
-    from landslide.evaluation.sizes import all_sizes
+    from landslide.evaluation.size_curve import all_sizes
+    from landslide.metrics import pixel
 
     write(folder, 1, side, members, seed=1)
     found = library(folder, 1, members)
@@ -148,7 +148,7 @@ def beside(folder: Path, side: int, members: int, rounds: int) -> dict[str, Any]
 
     sizes = range(1, members + 1)
     ways: dict[str, Callable[[], list[float]]] = {
-        "ours": lambda: scores.f1(all_sizes(found, THRESHOLD).curve["scene0"].astype("float64")).tolist(),
+        "ours": lambda: pixel.f1(all_sizes(found, THRESHOLD).curve["scene0"].astype("float64")).tolist(),
         "published": lambda: [float(f1_score(truth, mapped(k))) for k in sizes],
         "counts": lambda: [by_counts(k) for k in sizes],
     }

@@ -24,15 +24,17 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from landslide.losses import LOSSES
-from landslide.models import ARCHITECTURES, MemberSpec, build
-from landslide.tiles import Sampler, Tiles
-from landslide.training.batches import Feed
-from landslide.training.packing import NUMBERS, rate
-from landslide.training.process import Job, Trainers
+from landslide.datasets.sampler import Sampler
+from landslide.datasets.training_store import Tiles
+from landslide.models.architectures import ARCHITECTURES, build
+from landslide.models.losses import LOSSES
+from landslide.models.member import MemberSpec
+from landslide.training.loader import BatchLoader
 from landslide.training.records import Schedule
-from landslide.training.slots import cores
 from landslide.training.step import Graphed, Step, adam
+from landslide.training.tuning.gpu_sharing import NUMBERS, rate
+from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.slots import cores
 from tests.benchmarks.training import BANDS, BATCH, CROP, Batches, Scenes, made, plain
 
 GRID, EPOCHS, SAMPLES = 360, 100, 1000  # what the published table takes: members, epochs, crops an epoch
@@ -92,8 +94,8 @@ def step_of(architecture: str, tiles: Tiles, kind: str) -> tuple[Step, torch.Ten
     """A member's step, and draws for it."""
     network = build(architecture, "resnet34", len(BANDS)).cuda().to(memory_format=torch.channels_last).train()
     optimiser = adam(network, 1e-4, "cuda")
-    draws = torch.from_numpy(Sampler(tiles.group("train"), CROP).draw(BATCH, (1,))).cuda()
-    return Step(network, Feed(tiles, BANDS, CROP, "cuda"), LOSSES["dice"], optimiser, "cuda", kind), draws
+    draws = torch.from_numpy(Sampler(tiles.split("train"), CROP).draw(BATCH, (1,))).cuda()
+    return Step(network, BatchLoader(tiles, BANDS, CROP, "cuda"), LOSSES["dice"], optimiser, "cuda", kind), draws
 
 
 def work(architecture: str, tiles: Tiles, kind: str) -> dict[str, float]:
@@ -152,8 +154,8 @@ def busy(architecture: str, tiles: Tiles, kind: str) -> dict[str, float]:
 def members(tiles: Tiles, kind: str, at_once: int, epochs: int, architectures: list[str]) -> float:
     """Samples a second of a grid: a member an architecture, the longest first, with all that their processes do."""
     schedule = Schedule(
-        epochs=epochs, min_epochs=epochs, patience=epochs, plateau=epochs, samples=SAMPLES, crop=CROP, batch=BATCH,
-        background=0.0, precision=kind,
+        epochs=epochs, min_epochs=epochs, patience=epochs, lr_patience=epochs, samples_per_epoch=SAMPLES, crop=CROP, batch=BATCH,
+        background_fraction=0.0, precision=kind,
     )  # fmt: skip
     trainers, longest = Trainers(), sorted(architectures, key=ARCHITECTURES.__getitem__, reverse=True)
 
@@ -211,7 +213,7 @@ def rows(tiles: Tiles, architectures: list[str], kind: str) -> dict[str, dict[st
 def packed(tiles: Tiles, architecture: str, kind: str, numbers: list[int], compiled: bool) -> dict[int, float]:
     """Samples a second of so many members of an architecture at once."""
     schedule = Schedule(
-        epochs=1, min_epochs=1, patience=1, plateau=1, samples=1, crop=CROP, batch=BATCH, background=0.0,
+        epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=1, crop=CROP, batch=BATCH, background_fraction=0.0,
         precision=kind, compiled=compiled,
     )  # fmt: skip
     spec = MemberSpec(architecture=architecture, loss="dice", learning_rate=1e-4, bands=BANDS)

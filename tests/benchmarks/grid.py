@@ -18,17 +18,18 @@ from typing import Any
 
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.train_ensemble import train_ensemble
-from flows.train_grid import train_grid
+from flows.training.grid import train_grid
+from flows.training.train_ensemble import train_ensemble
 from landslide.bands import BAND_SETS
+from landslide.datasets.training_store import tile
 from landslide.experiment import load_experiment
-from landslide.models import ARCHITECTURES, MemberSpec
-from landslide.tiles import tile
-from landslide.training.process import Job, Trainers
-from landslide.training.records import FILE, Member, Schedule
-from landslide.training.slots import cores
-from tests.archives import toy_experiment
-from tests.stacks import toy_stack
+from landslide.models.architectures import ARCHITECTURES
+from landslide.models.member import MemberSpec
+from landslide.training.records import MEMBER_FILE, Member, Schedule
+from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.slots import cores
+from tests.helpers.archives import toy_experiment
+from tests.helpers.stacks import toy_stack
 
 ASKED_OVERHEAD, ASKED_AGAIN = 1.05, 15.0  # a ratio, seconds
 MEMBERS, SCENES, SIDE = 8, 20, 1050
@@ -36,12 +37,12 @@ MEMBERS, SCENES, SIDE = 8, 20, 1050
 
 def members(store: Path) -> list[Member]:
     """All finished members of a store."""
-    return [Member.model_validate_json(path.read_text()) for path in store.glob(f"train/[!.]*/{FILE}")]
+    return [Member.model_validate_json(path.read_text()) for path in store.glob(f"train/[!.]*/{MEMBER_FILE}")]
 
 
 def overhead(folder: Path, seconds: float) -> dict[str, float]:
     """Wall time of the grid alone over the members' own time on all places; tiles and processes' start included."""
-    grid = {"architectures": ["Linknet"], "losses": ["dice", "bce"], "samples": 64}
+    grid = {"architectures": ["Linknet"], "losses": ["dice", "bce"], "samples_per_epoch": 64}
     rates = [1e-3 / 2**i for i in range(2 * cores())]
     train_ensemble(toy_experiment(folder, **grid, epochs=3), folder / "store")
     epoch = max(one.epochs[-1].seconds for one in members(folder / "store"))
@@ -61,7 +62,7 @@ def again(folder: Path) -> dict[str, float]:
     """A run of 90 members that are all there: the grid alone, and with everything around it."""
     path = toy_experiment(
         folder, architectures=list(ARCHITECTURES), losses=["bce", "dice", "jaccard", "lovasz", "focal"],
-        learning_rates=[1e-3, 1e-2], encoder="resnet18", crop=128, samples=2, batch=2, epochs=1, ensemble_size=20,
+        learning_rates=[1e-3, 1e-2], encoder="resnet18", crop=128, samples_per_epoch=2, batch=2, epochs=1, ensemble_size=20,
     )  # fmt: skip
     took = []
     for _ in range(2):
@@ -90,7 +91,7 @@ def memory(folder: Path) -> dict[str, float]:
     tile(bands, {"train": train, "validation": [toy_stack(folder / "v", "v", 128, 99, bands)]}, folder / "tiles")
     store = sum(file.stat().st_size for file in (folder / "tiles").glob("train.*"))
     schedule = Schedule(
-        epochs=1, min_epochs=1, patience=1, plateau=1, samples=200, crop=64, batch=2, background=0.0
+        epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=200, crop=64, batch=2, background_fraction=0.0
     )  # fmt: skip
     trainers, stop = Trainers(), threading.Event()
     most = {"resident": 0.0, "together": 0.0}

@@ -23,13 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from landslide.ensemble import Ensemble, Voter, observed
-from landslide.evaluation.ranking import best_f, histogram, mapped_above
-from landslide.mapping.windows import OVERLAP, WINDOW, Kind, missing, probability_rows, side, starts
-from landslide.models import ARCHITECTURES, STRIDE, build
-from landslide.stack import IGNORE, Stack
+from landslide.datasets.normalisation import observed
+from landslide.datasets.stack import IGNORE, Stack
+from landslide.ensembles.ensemble import Ensemble, EnsembleMember
+from landslide.metrics.ranking import best_f, histogram, mapped_above
+from landslide.models.architectures import ARCHITECTURES, STRIDE, build
+from landslide.models.inference import OVERLAP, WINDOW, Kind, missing, probability_rows, side, starts
 from landslide.training.devices import choose_device
-from landslide.training.probe import Probe, find
+from landslide.training.tuning.precision import Probe, find
 
 ENCODER, BANDS, SIDE = "resnet34", 15, 2000
 ASKED = 2.0  # ratio, the median over architectures
@@ -138,9 +139,9 @@ def speed(options: argparse.Namespace) -> int:
     return int(found["asked"] is not None and found["median_ratio"] < ASKED)
 
 
-def best_members(ensemble: Ensemble) -> dict[str, Voter]:
+def best_members(ensemble: Ensemble) -> dict[str, EnsembleMember]:
     """The best member of each architecture by validation F1."""
-    best: dict[str, Voter] = {}
+    best: dict[str, EnsembleMember] = {}
     for voter in sorted(ensemble.info.members, key=lambda voter: -voter.validation_f1):
         best.setdefault(voter.spec.architecture, voter)
     return best

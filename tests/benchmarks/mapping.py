@@ -21,13 +21,15 @@ from odc.geo.geobox import GeoBox
 from safetensors.torch import save_file
 
 from landslide.bands import BAND_SETS
-from landslide.cases import Case
-from landslide.ensemble import FILE, EnsembleInfo, Normalisation, Voter
-from landslide.grid import blocks
-from landslide.models import MemberSpec, build
-from landslide.raster import BLOCK, cog
-from landslide.sources import SEEN
-from landslide.stack import Part, StackInfo
+from landslide.cases.case import Case
+from landslide.datasets.normalisation import Normalisation
+from landslide.datasets.stack import StackInfo, StackPart
+from landslide.ensembles.ensemble import ENSEMBLE_FILE, EnsembleInfo, EnsembleMember
+from landslide.geo.grid import blocks
+from landslide.geo.raster import BLOCK_SIDE, cog
+from landslide.models.architectures import build
+from landslide.models.member import MemberSpec
+from landslide.sources.base import SEEN
 
 LIMIT_GIB = 4.0
 LANDSLIDE_SHARE = 0.01  # of the pixels: many outlines, as after a large event
@@ -37,7 +39,7 @@ NAME = "01-benchmark.safetensors"
 def tile(bands: int) -> NDArray[np.float32]:
     """(bands, 512, 512) of smooth texture in steps of 1/16, so that it compresses as a real stack does."""
     random = np.random.default_rng(0)
-    coarse = random.normal(0, 1.5, (bands, BLOCK // 8, BLOCK // 8)).repeat(8, axis=1).repeat(8, axis=2)
+    coarse = random.normal(0, 1.5, (bands, BLOCK_SIDE // 8, BLOCK_SIDE // 8)).repeat(8, axis=1).repeat(8, axis=2)
     fine = coarse + random.normal(0, 0.4, coarse.shape)
     return (np.round(fine * 16) / 16).astype("float32")
 
@@ -52,7 +54,7 @@ def write_stack(folder: Path, size: int, bands: tuple[str, ...]) -> None:
         cog(folder / "scene.stack.tif", box, bands, "float32", float("nan")) as stack,
         cog(folder / "scene.seen.tif", box, SEEN, "uint16", 65535) as seen,
     ):
-        for number, roi in enumerate(blocks((size, size), BLOCK)):
+        for number, roi in enumerate(blocks((size, size), BLOCK_SIDE)):
             tall, wide = (part.stop - part.start for part in roi)
             values = np.roll(texture, (37 * number, 101 * number), axis=(1, 2))[:, :tall, :wide].copy()
             values[:, : max(size // 10 - roi[0].start, 0), : max(size // 10 - roi[1].start, 0)] = np.nan
@@ -61,7 +63,7 @@ def write_stack(folder: Path, size: int, bands: tuple[str, ...]) -> None:
     case = Case.model_validate(
         {"id": "benchmark", "event_date": "2018-09-06", "aoi": [138, 44, 139, 45], "source": {"kind": "files"}}
     )
-    part = Part(name="scene", height=size, width=size, observed=dict.fromkeys(bands, 0.99))
+    part = StackPart(name="scene", height=size, width=size, observed=dict.fromkeys(bands, 0.99))
     info = StackInfo(case=case, bands=bands, georeferenced=True, parts=[part], scenes=[])
     (folder / "stack.json").write_text(info.model_dump_json())
 
@@ -78,16 +80,16 @@ def write_ensemble(folder: Path, bands: tuple[str, ...]) -> None:
         name="benchmark", band_set="all", bands=bands, crop=256, cases={},
         normalisation=Normalisation(mean=(0.0,) * len(bands), std=(1.0,) * len(bands)),
         threshold=float(np.quantile(probability, 1 - LANDSLIDE_SHARE)),
-        members=[Voter(spec=spec, validation_f1=0.0, weight=1.0, file=NAME)],
+        members=[EnsembleMember(spec=spec, validation_f1=0.0, weight=1.0, file=NAME)],
     )  # fmt: skip
-    (folder / FILE).write_text(info.model_dump_json())
+    (folder / ENSEMBLE_FILE).write_text(info.model_dump_json())
 
 
 def map_here(folder: Path, device: str) -> dict[str, float]:
     """Map the prepared case in this process: seconds, landslides, and this process's peak resident set in GiB."""
-    from landslide.ensemble import Ensemble
-    from landslide.mapping import map_event
-    from landslide.stack import Stack
+    from landslide.datasets.stack import Stack
+    from landslide.ensembles.ensemble import Ensemble
+    from landslide.mapping.map_event import map_event
 
     (folder / "map").mkdir()
     started = time.monotonic()

@@ -2,7 +2,7 @@
 
 The plain loop is what a careful person writes first, and what the published code does: a torch Dataset over scenes in
 memory that turns the whole scene into a tensor and crops it, a DataLoader, float32, torch's default Adam, metrics at
-every step. Ours is the member's own `Step` and `Feed`. Both train the same network on the same scenes, batches of four
+every step. Ours is the member's own `Step` and `BatchLoader`. Both train the same network on the same scenes, batches of four
 crops of 256 pixels, in turns in one process with one thread. The last line is a JSON object.
 """
 
@@ -21,13 +21,14 @@ from torch.utils.data import DataLoader, IterableDataset
 from torchvision import transforms
 
 from landslide.bands import BAND_SETS
-from landslide.losses import LOSSES
-from landslide.models import ARCHITECTURES, build
-from landslide.tiles import Sampler, Tiles, tile
-from landslide.training.batches import Feed
-from landslide.training.probe import Probe, find
+from landslide.datasets.sampler import Sampler
+from landslide.datasets.training_store import Tiles, tile
+from landslide.models.architectures import ARCHITECTURES, build
+from landslide.models.losses import LOSSES
+from landslide.training.loader import BatchLoader
 from landslide.training.step import Step, adam
-from tests.stacks import toy_stack
+from landslide.training.tuning.precision import Probe, find
+from tests.helpers.stacks import toy_stack
 
 BANDS, BATCH, CROP, SIDE, SCENES = BAND_SETS["all"], 4, 256, 1050, 4
 ASKED, ASKED_OF_LOADING = 3.0, 50.0  # ratios
@@ -48,7 +49,7 @@ class Scenes(IterableDataset):
         self.as_tensor = transforms.ToTensor()
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        group = Tiles(self.folder).group("train")
+        group = Tiles(self.folder).split("train")
         pictures = [group.picture(group.values, i).copy() for i in range(len(group.parts))]
         labels = [group.picture(group.label, i) == 1 for i in range(len(group.parts))]
         while True:
@@ -88,16 +89,16 @@ def ours(architecture: str, tiles: Tiles, precision: str) -> Callable[[], object
     """A step of a member."""
     network = build(architecture, "resnet34", len(BANDS)).to(memory_format=torch.channels_last).train()
     optimiser = adam(network, 1e-3, "cpu")
-    feed = Feed(tiles, BANDS, CROP, "cpu")
+    feed = BatchLoader(tiles, BANDS, CROP, "cpu")
     step = Step(network, feed, LOSSES["dice"], optimiser, "cpu", precision)
-    draws = iter(torch.from_numpy(Sampler(tiles.group("train"), CROP).draw(10_000, (1,))).split(BATCH))
+    draws = iter(torch.from_numpy(Sampler(tiles.split("train"), CROP).draw(10_000, (1,))).split(BATCH))
     return lambda: step(next(draws))
 
 
 def loaders(tiles: Tiles) -> Ways:
     """Batches alone."""
     batches = iter(DataLoader(Scenes(tiles), batch_size=BATCH))
-    feed, sampler = Feed(tiles, BANDS, CROP, "cpu"), Sampler(tiles.group("train"), CROP)
+    feed, sampler = BatchLoader(tiles, BANDS, CROP, "cpu"), Sampler(tiles.split("train"), CROP)
     seeds = iter(range(10_000))
     return {
         "plain": lambda: next(batches),

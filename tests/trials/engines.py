@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.train_ensemble import train_ensemble
+from flows.training.train_ensemble import train_ensemble
+from landslide.artifacts.remote import RemoteStore
+from landslide.artifacts.store import MANIFEST, verify
 from landslide.progress import reporting
-from landslide.storage import Storage
-from landslide.store import MANIFEST, verify
 from tasks.stage import SHARED
-from tests.archives import toy_experiment
-from tests.flows.conftest import prefect_home  # noqa: F401
-from tests.flows.test_engines import deploy, trained, worker
-from tests.object_store import s3
-from tests.reports import Heard
+from tests.helpers.archives import toy_experiment
+from tests.helpers.browser import Heard
+from tests.helpers.object_store import s3
+from tests.integration.conftest import prefect_home  # noqa: F401
+from tests.integration.test_engines import deploy, trained, worker
 
 LOSSES = ["bce", "dice", "focal", "jaccard", "lovasz"]
 
@@ -63,7 +63,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_grid_in_shards_outlives_a_kill(tmp_path: Path, bucket: str, victim: str) -> None:
     """Of two workers one is killed, or the run that it does, or a member of that, in the middle of training."""
     head, afar, heard = tmp_path / "head", tmp_path / "afar", Heard()
-    path = toy_experiment(tmp_path, device="cpu", losses=LOSSES, epochs=30, samples=32)
+    path = toy_experiment(tmp_path, device="cpu", losses=LOSSES, epochs=30, samples_per_epoch=32)
     deploy(afar)
     with worker("one") as one, worker("two"), reporting(heard):
 
@@ -82,7 +82,7 @@ def test_a_grid_in_shards_outlives_a_kill(tmp_path: Path, bucket: str, victim: s
         train_ensemble(path, head, shards=4)
         killer.join()
     assert len(trained(head)) == len(LOSSES)
-    assert trained(head) == Storage(bucket).keys("train")
+    assert trained(head) == RemoteStore(bucket).keys("train")
     assert all(verify(manifest.parent) for manifest in head.glob(f"*/[!.]*/{MANIFEST}"))
 
 
@@ -108,7 +108,10 @@ def test_a_disk_without_room_for_one_member_keeps_the_others(tmp_path: Path, cap
 def test_a_grid_on_dask_outlives_a_kill(tmp_path: Path) -> None:
     import distributed
 
-    path, store = toy_experiment(tmp_path, device="cpu", losses=LOSSES, epochs=30, samples=32), tmp_path / "store"
+    path, store = (
+        toy_experiment(tmp_path, device="cpu", losses=LOSSES, epochs=30, samples_per_epoch=32),
+        tmp_path / "store",
+    )
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         victim = next(iter(cluster.workers.values())).pid
         killer = once(

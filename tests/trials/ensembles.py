@@ -16,9 +16,9 @@ from pathlib import Path
 import yaml
 
 from landslide.experiment import load_experiment
-from landslide.losses import LOSSES
-from landslide.models import ARCHITECTURES
-from landslide.simulate import simulate_world
+from landslide.models.architectures import ARCHITECTURES
+from landslide.models.losses import LOSSES
+from landslide.simulation.world import simulate_world
 
 EVENTS, SIZE, SEED, VALIDATION, TEST = 12, 256, 11, 3, 3
 MOST_ECE = 0.05
@@ -45,7 +45,15 @@ def main() -> int:
     path.write_text(yaml.safe_dump(stated))
     settings, _ = load_experiment(path)
     started = time.monotonic()
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "train", str(path), "--store", str(store)]
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli.main import main; main()",
+        "train",
+        str(path),
+        "--store",
+        str(store),
+    ]
     subprocess.run(command, check=True)
     found = {"trial": "ensembles", "wall_seconds": round(time.monotonic() - started)}
     for band_set in settings.band_sets:

@@ -17,26 +17,30 @@ from typing import Any
 import yaml
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.train_ensemble import train_ensemble
+from flows.training.train_ensemble import train_ensemble
+from landslide.artifacts.store import MANIFEST
 from landslide.experiment import FAST, Experiment, load_experiment
-from landslide.losses import LOSSES
-from landslide.simulate import simulate_world
-from landslide.store import MANIFEST
-from landslide.training.records import FILE, Member, Schedule
+from landslide.models.losses import LOSSES
+from landslide.simulation.world import simulate_world
+from landslide.training.records import MEMBER_FILE, Member, Schedule
 
 EVENTS, SIZE, WORLD_SEED = 8, 256, 11
 ROLES = {"train": slice(0, 4), "validation": slice(4, 5), "test": slice(5, None)}
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # two-sided 95 %, by number of differences
-REFERENCE = {"batch": 4, "epochs": 10, "samples": 128}
+REFERENCE = {"batch": 4, "epochs": 10, "samples_per_epoch": 128}
 
-SWITCHES = {"rate": "one-cycle", "average": 0.99, "validate_every": 2, "batch": 8}
+SWITCHES = {"lr_schedule": "one-cycle", "ema_decay": 0.99, "validate_every": 2, "batch": 8}
 MODES: dict[str, dict[str, Any]] = {
     "reference": {},
     **{f"{name}: {value}": {name: value} for name, value in SWITCHES.items()},
     "fast": FAST,
 }
 MODES_GRID = {"architectures": ["FPN", "Linknet", "PSPNet", "Unet"], "losses": ["dice"]}
-HALVING = {"whole": {}, "collapsed_after: 4": {"collapsed_after": 4}, "halve_at: [4]": {"halve_at": [4]}}
+HALVING = {
+    "whole": {},
+    "stop_collapsed_after: 4": {"stop_collapsed_after": 4},
+    "halving_epochs: [4]": {"halving_epochs": [4]},
+}
 HALVING_GRID = {"architectures": ["Linknet", "PSPNet"], "losses": list(LOSSES), "ensemble_size": 5}
 
 
@@ -92,7 +96,7 @@ def _seconds(settings: Experiment, store: Path) -> float:
     schedule = Schedule.model_validate(stated).model_dump(mode="json")
     longest: dict[str, float] = {}
     for folder in store.glob("train/[!.]*"):
-        member = Member.model_validate_json((folder / FILE).read_text())
+        member = Member.model_validate_json((folder / MEMBER_FILE).read_text())
         trained_by = json.loads((folder / MANIFEST).read_text())["parameters"]["schedule"]
         if member.spec.seed == settings.seed and trained_by == schedule:
             longest[member.spec.name] = max(longest.get(member.spec.name, 0.0), member.seconds)

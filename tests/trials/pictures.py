@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from landslide.cases import Case
-from landslide.raster import Reader
+from landslide.cases.case import Case
+from landslide.geo.raster import Reader
 
 COLOURS = ("B4", "B3", "B2")
 LINE, TRUTH = "#00e5ff", "#111111"

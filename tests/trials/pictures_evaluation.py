@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage, special
 
-from landslide.evaluation.bootstrap import Interval, over_events, over_landslides, unit_counts
-from landslide.evaluation.figures import ACCENT, INK, SOFT, WARM
-from landslide.evaluation.objects import SHARES, Objects, half_detected, logistic, object_scores, size_units
-from landslide.evaluation.ranking import at_precision, average_precision, best_f, cheapest, curve, histogram
-from landslide.evaluation.scores import SCORES
-from landslide.simulate.slides import draw_areas
+from landslide.metrics.bootstrap import Interval, over_events, over_landslides, unit_counts
+from landslide.metrics.objects import SHARES, Objects, half_detected, logistic, object_scores, size_units
+from landslide.metrics.pixel import SCORES
+from landslide.metrics.ranking import at_precision, average_precision, best_f, cheapest, curve, histogram
+from landslide.plotting.style import ACCENT, INK, SOFT, WARM
+from landslide.simulation.world.slides import draw_areas
 
 PIXEL_M2, SIDE = 100.0, 512
 PALE, LIGHT = "#eef3f5", "#5aa9bf"

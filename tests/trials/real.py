@@ -15,7 +15,7 @@ import typer
 import yaml
 from rasterio.warp import transform_bounds
 
-from flows.terminal import UNUSABLE, fail, running, show, show_rows
+from flows.cli.console import UNUSABLE, fail, session, show, show_rows
 from landslide.errors import InputError
 
 WORLD = {"events": 6, "size": 320, "seed": 7}
@@ -47,7 +47,7 @@ def real(
     for trial in chosen:
         if not folders[trial].is_dir():
             fail(InputError(f"{folders[trial]} is not there. Give the folder of the real scenes as --data"), UNUSABLE)
-    with running(verbose=False):
+    with session(verbose=False):
         for trial in chosen:
             runs[trial](folders[trial].resolve(), out.resolve())
 
@@ -55,16 +55,16 @@ def real(
 def landslide4sense(data: Path, out: Path) -> None:
     """Nine architectures with the dice loss, 400 steps of four whole chips; F1 per ensemble size on four chips."""
     from flows.evaluate_ensemble import evaluate_ensemble
-    from flows.train_ensemble import train_ensemble
-    from landslide.cases import load_case
+    from flows.training.train_ensemble import train_ensemble
+    from landslide.cases.case import load_case
 
     folder, store = out / "landslide4sense", out / "store"
     cases = {role: _write(folder / f"{role}.yaml", _chips(data, role)) for role in CHIPS}
     experiment = _write(folder / "experiment.yaml", {
         "id": "landslide4sense", "title": "Landslide4Sense, nine architectures",
         "cases": ["train.yaml", "validation.yaml"], "band_sets": ["landslide4sense"], "losses": ["dice"],
-        "learning_rates": [0.001], "epochs": 8, "min_epochs": 8, "patience": 8, "plateau": 8, "samples": 200,
-        "crop": 128, "batch": 4, "background": 0.1, "ensemble_size": 9,
+        "learning_rates": [0.001], "epochs": 8, "min_epochs": 8, "patience": 8, "lr_patience": 8, "samples_per_epoch": 200,
+        "crop": 128, "batch": 4, "background_fraction": 0.1, "ensemble_size": 9,
     })  # fmt: skip
     ensemble = train_ensemble(experiment, store)["landslide4sense"] / "ensemble"
     metrics = _metrics(evaluate_ensemble(ensemble, [load_case(cases["validation"])], store))
@@ -81,7 +81,7 @@ def landslide4sense(data: Path, out: Path) -> None:
 def hokkaido(data: Path, out: Path) -> None:
     """A map of the 2018 event by an ensemble of simulated events, with what visible bands and a DEM allow."""
     from flows.map_event import map_event
-    from landslide.cases import load_case
+    from landslide.cases.case import load_case
     from tests.trials.pictures import beside
 
     case = load_case(_write(out / "hokkaido-2018" / "case.yaml", _hokkaido(data)))
@@ -95,7 +95,7 @@ def kaikoura(data: Path, out: Path) -> None:
     from flows.evaluate_ensemble import evaluate_ensemble
     from flows.map_event import map_event
     from flows.prepare_cases import prepare_cases
-    from landslide.cases import load_case
+    from landslide.cases.case import load_case
     from tasks.stage import path
     from tests.trials.pictures import changes
 
@@ -115,9 +115,9 @@ def kaikoura(data: Path, out: Path) -> None:
 
 def _simulated(out: Path) -> dict[str, Path]:
     """Ensembles of simulated events: the folder of results of each band set."""
-    from flows.train_ensemble import train_ensemble
+    from flows.training.train_ensemble import train_ensemble
     from landslide.bands import BAND_SETS
-    from landslide.simulate import simulate_world
+    from landslide.simulation.world import simulate_world
 
     world = simulate_world(out / "world", **WORLD)
     sets = {name: list(BAND_SETS[name]) for name in ("visible", "dndvi")} | {"colour": COLOUR}

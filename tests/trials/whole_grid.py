@@ -16,10 +16,10 @@ from pathlib import Path
 import yaml
 
 from landslide.experiment import load_experiment
-from landslide.losses import LOSSES
-from landslide.models import ARCHITECTURES
-from landslide.simulate import simulate_world
-from landslide.training.records import FILE, Member
+from landslide.models.architectures import ARCHITECTURES
+from landslide.models.losses import LOSSES
+from landslide.simulation.world import simulate_world
+from landslide.training.records import MEMBER_FILE, Member
 
 EVENTS, SIZE, SEED = 4, 192, 3
 GRID = {
@@ -38,10 +38,18 @@ def main() -> int:
     world, store = simulate_world(given.out / "world", EVENTS, SIZE, SEED), given.out / "store"
     path = world.experiment.with_name("whole-grid.yaml")
     stated = yaml.safe_load(world.experiment.read_text())
-    schedule = {"epochs": given.epochs, "samples": given.samples}
+    schedule = {"epochs": given.epochs, "samples_per_epoch": given.samples}
     path.write_text(yaml.safe_dump({**stated, **GRID, **schedule, "id": "whole-grid"}))
     started = time.monotonic()
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "train", str(path), "--store", str(store)]
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli.main import main; main()",
+        "train",
+        str(path),
+        "--store",
+        str(store),
+    ]
     status = subprocess.run(command, check=False).returncode
     found = _found(path, store) | {"status": status, "wall_seconds": round(time.monotonic() - started)}
     print(json.dumps({"trial": "whole-grid", **schedule, **found}))
@@ -51,7 +59,7 @@ def main() -> int:
 def _found(path: Path, store: Path) -> dict[str, object]:
     """How many members are there, how they ended, and what each band set's ensemble scores."""
     settings, _ = load_experiment(path)
-    members = [Member.model_validate_json(file.read_text()) for file in store.glob(f"train/[!.]*/{FILE}")]
+    members = [Member.model_validate_json(file.read_text()) for file in store.glob(f"train/[!.]*/{MEMBER_FILE}")]
     each = len(settings.architectures) * len(settings.losses) * len(settings.learning_rates)
     results = {name: store / "results" / settings.id / name / "metrics.json" for name in settings.band_sets}
     return {

@@ -11,13 +11,14 @@ from typing import Any
 
 import ee
 
-from landslide.cases import Case, EarthEngineSource
+from landslide.cases.case import Case
+from landslide.cases.sources import EarthEngineSource
 from landslide.errors import InputError, SourceError
 from landslide.features.labels import read_inventory
-from landslide.grid import area, grid
-from landslide.sources.earthengine import outlines, sentinel2
-from landslide.sources.earthengine.asking import patiently
-from landslide.sources.earthengine.recipe import NODATA
+from landslide.geo.grid import area, grid
+from landslide.sources.earthengine.expressions import inventory, sentinel2
+from landslide.sources.earthengine.image import NODATA
+from landslide.sources.earthengine.query import patiently
 from landslide.sources.earthengine.source import EarthEngine
 
 Look = Mapping[str, Any]
@@ -90,7 +91,7 @@ def write_preview(case: Case, out: Path) -> None:
 
 def _outline(shapes: Any, crs: str, colour: str) -> ee.Image:
     """Outlines two pixels wide, drawn as an image."""
-    edges = ee.Image().byte().paint(featureCollection=outlines.features(shapes, crs), color=1, width=2)
+    edges = ee.Image().byte().paint(featureCollection=inventory.features(shapes, crs), color=1, width=2)
     return edges.visualize(palette=[colour])
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import ee
 from odc.geo.geobox import GeoBox
 
-from landslide.cases import WHENS, Case, Span, When, spelled
+from landslide.cases.case import Case, spelled
+from landslide.cases.fields import WHENS, Span, When
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
-from landslide.sources import SceneInfo
-from landslide.sources.earthengine.asking import answer
+from landslide.sources.base import SceneInfo
+from landslide.sources.earthengine.query import answer
 
 INDEX, START, VERSION = "system:index", "system:time_start", "system:version"
-MOST = 5000
+MAX_SCENES = 5000
 NEAREST = 3
 RIM = 1000.0  # metres around the grid, so that neighbours of its edge are found
 
@@ -47,7 +48,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Archive:
+class Collection:
     """A collection as a case looks into it: `name` for messages, `properties` that a scene must carry along."""
 
     name: str
@@ -64,7 +65,7 @@ def region(geobox: GeoBox) -> ee.Geometry:
     return ee.Geometry.Rectangle([round(edge, 6) for edge in bounds], "EPSG:4326", False)
 
 
-def search(case: Case, geobox: GeoBox, archive: Archive) -> list[Scene]:
+def search(case: Case, geobox: GeoBox, archive: Collection) -> list[Scene]:
     """The scenes of both windows, by time and index.
 
     Raises EmptyWindowError naming the window and the scenes nearest in time, or NoOverlapError.
@@ -90,12 +91,12 @@ def named(collection: ee.ImageCollection, scenes: Sequence[Scene]) -> ee.ImageCo
     return chosen.sort(INDEX, False) if len(scenes) > 1 else chosen
 
 
-def _listed(archive: Archive, area: ee.Geometry, span: Span, side: When) -> list[Scene]:
+def _listed(archive: Collection, area: ee.Geometry, span: Span, side: When) -> list[Scene]:
     keys = (INDEX, START, VERSION, *archive.properties)
     rows = answer(listing(archive.collection, area, span, keys))
-    if len(rows) == MOST:
+    if len(rows) == MAX_SCENES:
         raise SourceError(
-            f"{archive.asset} lists {MOST} scenes or more from {span[0]} to {span[1]}, and no more are told at once. "
+            f"{archive.asset} lists {MAX_SCENES} scenes or more from {span[0]} to {span[1]}, and no more are told at once. "
             "Shorten the windows, or split the area"
         )
     return [_scene(archive, dict(zip(keys, row, strict=True)), side) for row in rows]
@@ -105,10 +106,10 @@ def listing(collection: ee.ImageCollection, area: ee.Geometry, span: Span, keys:
     """The images over an area on the days of a span, both included: a list of each one's values under the keys."""
     first, last = span
     within = collection.filterBounds(area).filterDate(first.isoformat(), (last + timedelta(days=1)).isoformat())
-    return within.toList(MOST).map(lambda image: ee.List([ee.Image(image).get(key) for key in keys]))
+    return within.toList(MAX_SCENES).map(lambda image: ee.List([ee.Image(image).get(key) for key in keys]))
 
 
-def _scene(archive: Archive, stated: Mapping[str, Any], side: When) -> Scene:
+def _scene(archive: Collection, stated: Mapping[str, Any], side: When) -> Scene:
     return Scene(
         id=str(stated[INDEX]),
         sensor=archive.sensor,
@@ -120,7 +121,7 @@ def _scene(archive: Archive, stated: Mapping[str, Any], side: When) -> Scene:
     )
 
 
-def _empty(case: Case, geobox: GeoBox, archive: Archive, side: When) -> EmptyWindowError | NoOverlapError:
+def _empty(case: Case, geobox: GeoBox, archive: Collection, side: When) -> EmptyWindowError | NoOverlapError:
     spans = case.spans(side)
     year = timedelta(days=365)
     around = (spans[0][0] - year, spans[-1][1] + year)

@@ -2,7 +2,7 @@
 
 Credentials are looked for where Google's own tools leave them: the file that `GOOGLE_APPLICATION_CREDENTIALS` names (a
 service account's key, for instance), the token of `earthengine authenticate`, and application default credentials.
-Only their kind and place are ever told. `LANDSLIDE_EARTHENGINE_URL` names another endpoint: the high-volume one, or a
+Only their kind and place are ever redact. `LANDSLIDE_EARTHENGINE_URL` names another endpoint: the high-volume one, or a
 simulated Earth Engine on loopback, which needs no account.
 """
 
@@ -33,7 +33,7 @@ from googleapiclient.errors import HttpError
 from requests.adapters import HTTPAdapter
 
 from landslide.errors import SourceError
-from landslide.sources.earthengine.verdict import told
+from landslide.sources.earthengine.errors import redact
 
 STANDARD = "https://earthengine.googleapis.com"
 HIGH_VOLUME = "https://earthengine-highvolume.googleapis.com"
@@ -50,8 +50,8 @@ _current: "Session | None" = None
 
 
 @dataclass(frozen=True)
-class Found:
-    """Credentials, told by kind and place alone."""
+class FoundCredentials:
+    """Credentials, redact by kind and place alone."""
 
     kind: str
     place: str
@@ -114,12 +114,12 @@ def is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def find() -> Found:
+def find() -> FoundCredentials:
     """Credentials as this machine has them; SourceError with the command that mends it where there are none."""
     if os.environ.get(KEY_FILE):
         return _from_file(Path(os.environ[KEY_FILE]))
     if is_loopback(endpoint()):
-        return Found("none needed", "simulated Earth Engine", "loopback", AnonymousCredentials())  # type: ignore[no-untyped-call]
+        return FoundCredentials("none needed", "simulated Earth Engine", "loopback", AnonymousCredentials())  # type: ignore[no-untyped-call]
     return _stored_token() or _application_default()
 
 
@@ -142,7 +142,7 @@ def connect(project: str | None = None) -> Session:
         return _current
 
 
-def _project(asked: str | None, found: Found) -> str:
+def _project(asked: str | None, found: FoundCredentials) -> str:
     named = next((os.environ[name] for name in PROJECTS if os.environ.get(name)), None)
     project = asked or named or found.project
     if not project:
@@ -153,7 +153,7 @@ def _project(asked: str | None, found: Found) -> str:
     return project
 
 
-def _initialise(found: Found, url: str, project: str) -> Session:
+def _initialise(found: FoundCredentials, url: str, project: str) -> Session:
     transport = Transport()
     try:
         with _short_side_requests():
@@ -161,7 +161,7 @@ def _initialise(found: Found, url: str, project: str) -> Session:
     except (ee.EEException, GoogleAuthError, OSError, httplib2.HttpLib2Error) as error:
         raise SourceError(
             f"cannot sign in to Earth Engine at {url} for project {project} with the {found.kind} credentials in "
-            f"{found.place}: {told(error)}. Run `landslide doctor` for what is missing"
+            f"{found.place}: {redact(error)}. Run `landslide doctor` for what is missing"
         ) from None
     ee.data.setMaxRetries(0)  # the tiler decides what is asked again, and when
     return Session(url, project, found.kind, found.place, found.credentials)
@@ -178,7 +178,7 @@ def _short_side_requests() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _from_file(path: Path) -> Found:
+def _from_file(path: Path) -> FoundCredentials:
     try:
         stated = json.loads(path.read_text())
         with warnings.catch_warnings():
@@ -188,10 +188,10 @@ def _from_file(path: Path) -> Found:
         raise SourceError(f"{KEY_FILE} names {path}, which holds no usable credentials ({type(error).__name__}). "
                           f"{SIGN_IN}") from None  # fmt: skip
     kind = str(stated.get("type", "unknown")).replace("_", " ")
-    return Found(kind, f"{path} ({KEY_FILE})", project or stated.get("quota_project_id"), credentials)
+    return FoundCredentials(kind, f"{path} ({KEY_FILE})", project or stated.get("quota_project_id"), credentials)
 
 
-def _stored_token() -> Found | None:
+def _stored_token() -> FoundCredentials | None:
     path = Path(ee.oauth.get_credentials_path())
     try:
         stated: Mapping[str, Any] = ee.oauth.get_credentials_arguments()
@@ -200,17 +200,17 @@ def _stored_token() -> Found | None:
     if not stated.get("refresh_token"):
         return None
     credentials = UserCredentials(None, **stated)  # type: ignore[no-untyped-call]
-    return Found("stored user token", str(path), stated.get("quota_project_id"), credentials)
+    return FoundCredentials("stored user token", str(path), stated.get("quota_project_id"), credentials)
 
 
-def _application_default() -> Found:
+def _application_default() -> FoundCredentials:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             credentials, project = google.auth.default(scopes=SCOPES)
     except DefaultCredentialsError:
         raise SourceError(f"no Google credentials on this machine. {SIGN_IN}") from None
-    return Found(
+    return FoundCredentials(
         "application default", "this machine", project or getattr(credentials, "quota_project_id", None), credentials
     )
 
@@ -239,7 +239,7 @@ class Transport:
                 method, uri, data=body, headers=headers, timeout=(CONNECT_SECONDS, REPLY_SECONDS)
             )
         except requests.exceptions.Timeout as error:
-            raise TimeoutError(told(error)) from error
+            raise TimeoutError(redact(error)) from error
         except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise ConnectionError(told(error)) from error
+            raise ConnectionError(redact(error)) from error
         return httplib2.Response({**reply.headers, "status": str(reply.status_code)}), reply.content

@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from landslide.cases import Case, EarthEngineSource
+from landslide.artifacts.store import digest
+from landslide.cases.case import Case
+from landslide.cases.sources import EarthEngineSource
 from landslide.errors import SourceError
-from landslide.grid import Roi, grid
+from landslide.geo.grid import Roi, grid
 from landslide.progress import Update, meter, track
-from landslide.sources import Block, SceneInfo
-from landslide.sources.earthengine import bucket, gate, tiler
-from landslide.sources.earthengine.figures import Figures
-from landslide.sources.earthengine.journal import Journal
-from landslide.sources.earthengine.pixels import Pixels
-from landslide.sources.earthengine.plan import Plan, make_plan, refuse_over_cap
-from landslide.sources.earthengine.recipe import NODATA, VERSION, Recipe
+from landslide.sources.base import Block, SceneInfo
+from landslide.sources.earthengine import limiter
+from landslide.sources.earthengine.export import gcs, tiles
+from landslide.sources.earthengine.export.estimate import Estimate, estimate, refuse_over_cap
+from landslide.sources.earthengine.export.journal import Journal
+from landslide.sources.earthengine.export.pixels import Pixels
+from landslide.sources.earthengine.export.stats import ExportStats
+from landslide.sources.earthengine.image import NODATA, VERSION, Recipe
 from landslide.sources.earthengine.session import connect
-from landslide.store import digest
 
 PART = "scene"
 
@@ -37,12 +39,12 @@ class EarthEngine:
     def __init__(self, case: Case, config: EarthEngineSource) -> None:
         self._case, self._config = case, config
         self._session = connect(config.project)
-        self._gate = gate.shared(config.export.requests)
+        self._gate = limiter.shared(config.export.requests)
         self._geobox = grid(case)
         self.recipe = Recipe.of(case, config, self._geobox)
         self.parts: Mapping[str, GeoBox] = {PART: self._geobox}
         self.bands = self.recipe.bands
-        self._figures = Figures()
+        self._figures = ExportStats()
         self._charged: dict[str, Any] = {}
 
     def fingerprint(self) -> str:
@@ -64,21 +66,21 @@ class EarthEngine:
         return self._block(self._pixels.fetch(roi))
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> Estimate:
         """What an export will ask for, before anything is asked."""
-        return make_plan(self.recipe, self._config.export)
+        return estimate(self.recipe, self._config.export)
 
     def export(self, part: str, workspace: Path) -> Iterator[tuple[Roi, Block]]:
         """The whole case, tile by tile or from the files that Google writes into a bucket."""
         refuse_over_cap(self._case, self.plan, self._config.export)
-        delivered = self._from_bucket(workspace) if self.plan.way == "bucket" else self._from_tiles(workspace)
+        delivered = self._from_bucket(workspace) if self.plan.method == "bucket" else self._from_tiles(workspace)
         for roi, values in delivered:
             yield roi, self._block(values)
 
     def account(self) -> dict[str, Any]:
         """What the export took, beside what was planned."""
         return {
-            "way": self.plan.way,
+            "way": self.plan.method,
             "plan": self.plan.as_json(),
             "figures": self._figures.as_json(),
             "charged": self._charged,
@@ -111,7 +113,7 @@ class EarthEngine:
             Journal(workspace, self.fingerprint(), self._shape, self._names) as journal,
             meter(f"Exporting {self._case.id}", self.plan.tiles) as update,
         ):
-            yield from tiler.deliver(
+            yield from tiles.deliver(
                 self._pixels.fetch,
                 self._shape,
                 len(self._names),
@@ -125,17 +127,17 @@ class EarthEngine:
     def _from_bucket(self, workspace: Path) -> Iterator[tuple[Roi, NDArray[np.float32]]]:
         prefix = f"landslide/{self._case.id}/{self.fingerprint()[:16]}/{PART}"
         workspace.mkdir(parents=True, exist_ok=True)
-        task = bucket.Task(self._pixels, self._session, str(self._config.export.bucket), prefix, workspace)
+        task = gcs.Task(self._pixels, self._session, str(self._config.export.bucket), prefix, workspace)
         with meter(f"Google computes {self._case.id}", 1) as update:
-            self._charged = bucket.charged(task.finished(lambda metadata: self._watch(metadata, update)))
+            self._charged = gcs.charged(task.finished(lambda metadata: self._watch(metadata, update)))
         files = task.files()
         for path in track(files, f"Reading {self._case.id}"):
-            yield from bucket.read(path, self._geobox)
+            yield from gcs.read(path, self._geobox)
         self._figures.bytes = sum(path.stat().st_size for path in files)
 
     def _watch(self, metadata: Mapping[str, Any], update: Update) -> None:
         """Show how far Google is; SourceError where it has charged more than the case allows."""
-        hours = bucket.hours(metadata)
+        hours = gcs.hours(metadata)
         update(
             float(metadata.get("progress", 0)), f"{metadata.get('state', 'PENDING').lower()}, {hours:.2f} EECU-hours"
         )

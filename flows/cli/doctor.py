@@ -1,0 +1,141 @@
+"""What is installed, reachable and writable here, and how to get what is not."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from landslide.artifacts.store import writable
+from landslide.errors import ServiceError, SourceError, StoreError
+
+PACKAGES = (
+    "torch", "segmentation-models-pytorch", "prefect", "rasterio", "xarray", "rioxarray", "odc-geo", "odc-stac",
+    "pystac-client", "geopandas", "h5py", "safetensors", "earthengine-api",
+)  # fmt: skip
+CATALOGUES = {
+    "Planetary Computer": "https://planetarycomputer.microsoft.com/api/stac/v1",
+    "Earth Search": "https://earth-search.aws.element84.com/v1",
+}
+SPACE_GB = 5
+Finding = dict[str, Any]
+
+
+def examine(store: Path) -> list[Finding]:
+    """One finding a thing: what, its state (`ok`, `missing`, or `optional` where only some work needs it), detail."""
+    return [
+        _python(),
+        *(_package(name) for name in PACKAGES),
+        _processor(),
+        _drivers(),
+        _writable(store),
+        _space(store),
+        _prefect(),
+        _signer(),
+        *(_reachable(name, url) for name, url in CATALOGUES.items()),
+        *_earth_engine(),
+    ]
+
+
+def _finding(what: str, ok: bool, detail: str, needed: bool = True) -> Finding:
+    return {"what": what, "state": "ok" if ok else "missing" if needed else "optional", "detail": detail}
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return _finding("Python", (3, 11) <= sys.version_info < (3, 13), f"{version} (3.11 or 3.12 wanted)")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return _finding(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return _finding(name, False, "not installed: pip install -e .")
+
+
+def _processor() -> Finding:
+    if importlib.util.find_spec("torch") is None:
+        return _finding("GPU", False, "torch is missing", needed=False)
+    import torch
+
+    if torch.cuda.is_available():
+        return _finding("GPU", True, torch.cuda.get_device_name(0))
+    return _finding("GPU", False, f"none; members train on {os.cpu_count()} cores", needed=False)
+
+
+def _drivers() -> Finding:
+    import pyogrio
+    from rasterio.drivers import raster_driver_extensions
+
+    missing = {"tif"} - set(raster_driver_extensions()) | ({"GPKG"} - set(pyogrio.list_drivers()))
+    return _finding(
+        "GeoTIFF and GeoPackage", not missing, f"no driver for {missing}" if missing else "readable, writable"
+    )
+
+
+def _writable(store: Path) -> Finding:
+    try:
+        existing = next(folder for folder in (store, *store.resolve().parents) if folder.exists())
+        writable(existing)
+    except StoreError as error:
+        return _finding("store", False, str(error))
+    return _finding("store", True, f"{store.resolve()} is writable")
+
+
+def _space(store: Path) -> Finding:
+    existing = next(folder for folder in (store, *store.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    return _finding("disk", free > SPACE_GB, f"{free:.0f} GB free ({SPACE_GB} GB wanted)")
+
+
+def _prefect() -> Finding:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return _finding("Prefect API", True, "none set: a temporary one is started with each run")
+    return _answers("Prefect API", f"{url}/health", "start it: prefect server start")
+
+
+def _signer() -> Finding:
+    found = importlib.util.find_spec("planetary_computer") is not None
+    detail = "installed" if found else "for `sign: planetary-computer`: pip install planetary-computer"
+    return _finding("planetary-computer", found, detail, needed=False)
+
+
+def _reachable(name: str, url: str) -> Finding:
+    return _answers(name, url, "needed only for cases whose catalogue it is", needed=False)
+
+
+def _earth_engine() -> list[Finding]:
+    """Credentials, project and a request for one pixel; each needs the one before."""
+    from landslide.sources.earthengine import session
+    from landslide.sources.earthengine.export.pixels import one_pixel
+    from landslide.sources.earthengine.query import patiently
+
+    try:
+        found = session.find()
+    except SourceError as error:
+        return [_finding("Earth Engine sign-in", False, f"{error}; only for `source: earthengine`", needed=False)]
+    findings = [_finding("Earth Engine sign-in", True, f"{found.kind}, {found.place}")]
+    try:
+        connected = session.connect()
+        findings.append(_finding("Earth Engine project", True, f"{connected.project} at {connected.url}"))
+        started = monotonic()
+        patiently(lambda: one_pixel(connected))
+        findings.append(_finding("Earth Engine pixel", True, f"one came back in {monotonic() - started:.1f} s"))
+    except (SourceError, ServiceError) as error:
+        name = "Earth Engine project" if len(findings) == 1 else "Earth Engine pixel"
+        findings.append(_finding(name, False, str(error), needed=False))
+    return findings
+
+
+def _answers(what: str, url: str, otherwise: str, needed: bool = True) -> Finding:
+    try:
+        with urlopen(url, timeout=5):
+            return _finding(what, True, f"{url} answers")
+    except (URLError, OSError, ValueError) as error:
+        return _finding(what, False, f"{url}: {getattr(error, 'reason', error)}; {otherwise}", needed)

@@ -1,0 +1,135 @@
+"""Questions about the method, each a flow that answers with figures and a picture under `<store>/results/`.
+
+What a question needs trained it trains as an experiment of its own; what is in the store already is taken from there.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, get_args
+
+from prefect import flow
+from pydantic import Field
+
+from flows.evaluate_ensemble import evaluate_ensemble
+from flows.prepare_cases import prepare_cases
+from flows.training.grid import LOCAL
+from flows.training.train_ensemble import train_groups
+from flows.ui import show_answer
+from landslide.artifacts.publish import published
+from landslide.bands import BAND_SETS
+from landslide.cases.case import Case, load_case
+from landslide.cases.fields import Direction
+from landslide.datasets.stack import Stack
+from landslide.ensembles.ensemble import Ensemble
+from landslide.errors import InputError
+from landslide.evaluation.ablation import clouds, options, write_answer
+from landslide.evaluation.report.study_figures import draw_clouds, draw_options
+from landslide.evaluation.results import METRICS
+from landslide.experiment import Experiment, load_experiment
+from landslide.simulation.world import simulate_world
+from tasks.stage import path
+
+CLOUDINESS = (0.0, 0.2, 0.4, 0.6, 0.8)
+RADAR = BAND_SETS["s1"]
+POLARISATIONS = {
+    "vv": tuple(band for band in RADAR if band.startswith("vv")),
+    "vh": tuple(band for band in RADAR if band.startswith("vh")),
+    "both": RADAR,
+}
+
+
+@flow(name="ask-polarisation", flow_run_name="VV, VH or both, {experiment.stem}")
+def ask_polarisation(experiment: Path, store: Path) -> Path:
+    """Train an experiment's grid on VV alone, VH alone, and both with their ratio."""
+    settings, roles = load_experiment(experiment)
+    asked = settings.under("polarisation", band_sets=POLARISATIONS)
+    results = train_groups(asked, {str(role): group for role, group in roles.items()}, store, LOCAL)
+    return _tell(results, asked, "VV, VH or both", store)
+
+
+@flow(name="ask-orbits", flow_run_name="ascending, descending or both, {experiment.stem}")
+def ask_orbits(experiment: Path, store: Path) -> Path:
+    """Train an experiment's grid on radar scenes of one orbit direction, of the other, and of both."""
+    settings, roles = load_experiment(experiment)
+    results = {}
+    for direction in (*get_args(Direction), None):
+        name = direction or "both"
+        groups = {str(role): [_flown(case, direction) for case in group] for role, group in roles.items()}
+        asked = settings.under(f"orbits-{name}", band_sets={"s1": RADAR})
+        results[name] = train_groups(asked, groups, store, LOCAL)["s1"]
+    return _tell(results, settings.under("orbits"), "Ascending, descending or both", store)
+
+
+@flow(name="ask-clouds", flow_run_name="how {ensemble} falls with cloud")
+def ask_clouds(
+    ensemble: Path,
+    world: Path,
+    store: Path,
+    rates: Annotated[Sequence[float], Field(min_length=2)] = CLOUDINESS,
+) -> Path:
+    """An ensemble on its test events of a simulated world, simulated again under more and more cloud."""
+    opened = Ensemble.open(ensemble)
+    names = opened.info.cases.get("test", [])
+    parameters, metrics, pixels = _parameters(world), {}, {}
+    for rate in rates:
+        made = simulate_world(store / "worlds" / f"{world.name}-cloud-{rate:g}", **parameters, cloudiness=rate)
+        cases = [load_case(case) for case in made.cases if case.stem in names]
+        if not cases:
+            raise InputError(f"{world} has none of {opened.info.name}'s test cases {names}. Give the world it is from")
+        pixels[rate] = _landslide_pixels(cases, store)
+        metrics[rate] = json.loads((evaluate_ensemble(ensemble, cases, store) / METRICS).read_text())
+    rows = clouds(metrics, pixels)
+    folder = store / "results" / f"{opened.info.name}-clouds"
+    with published(folder) as draft:
+        write_answer(rows, "clouds", draft)
+        draw_clouds(rows, f"{opened.info.name} under cloud", draft / "clouds.png")
+    show_answer(f"clouds-{opened.info.name}", "Skill over cloudiness", folder / "clouds.png", rows)
+    return folder
+
+
+def _parameters(world: Path) -> dict[str, int]:
+    """What a world was simulated from."""
+    try:
+        stated = json.loads((world / "world.json").read_text())["parameters"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{world} is no simulated world ({error}). Give the folder that `landslide simulate` made"
+        ) from error
+    return {name: stated[name] for name in ("events", "size", "seed")}
+
+
+def _flown(case: Case, direction: Direction | None) -> Case:
+    """The case with radar scenes of one direction."""
+    source = case.source
+    radar = getattr(source, "sentinel1", None)
+    if source.kind not in ("stac", "earthengine") or radar is None:
+        raise InputError(
+            f"case {case.id}: its {source.kind} source has no Sentinel-1 scenes to take one orbit direction of. Leave "
+            "it out, or give it a catalogue"
+        )
+    flown = source.model_copy(update={"sentinel1": radar.model_copy(update={"direction": direction})})
+    return case.model_copy(update={"source": flown})
+
+
+def _landslide_pixels(cases: list[Case], store: Path) -> dict[str, int]:
+    """By case, pixels of its inventory, observed or not."""
+    prepared = prepare_cases(cases, store)
+    stacks = {name: Stack.open(path(reference, store)) for name, reference in prepared.items()}
+    return {name: sum(part.landslide_pixels or 0 for part in stack.info.parts) for name, stack in stacks.items()}
+
+
+def _tell(results: dict[str, Path], asked: Experiment, title: str, store: Path) -> Path:
+    """The answer as figures, a picture and a table."""
+    missing = [name for name, folder in results.items() if not (folder / METRICS).exists()]
+    if missing:
+        raise InputError(f"experiment {asked.id} has no test case, so {missing} have no score. Give it one")
+    answers = options({name: json.loads((folder / METRICS).read_text()) for name, folder in results.items()})
+    folder = store / "results" / asked.id / "answer"
+    with published(folder) as draft:
+        write_answer(answers, "answer", draft)
+        draw_options(answers, title, draft / "answer.png")
+    told = ("f1", "precision", "recall", "interval", "average_precision")
+    table = [{"option": name, **{k: one[k] for k in told}} for name, one in answers.items()]
+    show_answer(f"answer-{asked.id}", title, folder / "answer.png", table)
+    return folder

@@ -1,0 +1,309 @@
+"""The leakage audit: are the same pixels on two sides of an experiment's split?
+
+Published archives hold chips twice, or chips that overlap, at any offset. What is compared is a square of 5 × 5 pixels
+in which every band is observed: the float32 words of each pixel's bands are hashed to 64 bits, the sum of the 25
+hashes is hashed again. So a copy is found wherever it lies, also turned or flipped as long as its values are the same,
+and only if it is exact to the bit: what was resampled, scaled or compressed anew is not. One pixel would not do: of two
+scenes with three bands of 8 bits, most colours of one are in the other. Flat squares would not do either, and are left
+out: padding is flat, and so is most of a band with few levels. docs/evaluation.md has the figures.
+
+A hash is kept if it is a multiple of a power of two, which takes the same squares from every case, wherever they lie;
+that power comes from the size of all cases together, so memory is bounded. Each case counts a hash once: whatever else
+recurs within a case, a pattern of padding, weighs no more than one square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from landslide.artifacts.store import Request
+from landslide.bands import positions
+from landslide.cases.fields import ROLES
+from landslide.datasets.stack import Stack, StackPart
+from landslide.errors import InputError
+from landslide.geo.grid import blocks, distance_km
+from landslide.progress import track
+
+VERSION = 1
+AUDIT_FILE = "audit.json"
+MAX_SHARE = 0.01  # the share of a case's squares that cases of other roles may hold
+MIN_SQUARES = 10  # distinct squares, below which a share says nothing
+SQUARE = 5  # pixels
+CHANGES = 8  # of the 20 pairs of neighbours in a row of a square, below which it is too flat to be told from others
+SAMPLE = 2**21  # squares of all cases together
+READ_SIDE = 1024
+WORST = 10  # pairs of parts that are listed
+
+Hashes = NDArray[np.uint64]
+NONE: Hashes = np.zeros(0, "uint64")
+
+
+class Audited(BaseModel):
+    """A case: its observed squares that are not flat, how many distinct ones were sampled, how many are `repeated`.
+
+    Repeated is what any case of an earlier role holds too, of train, validation, test; None for training cases.
+    """
+
+    case: str
+    role: str
+    squares: int
+    sampled: int
+    repeated: int | None = None
+
+    @property
+    def share(self) -> float:
+        """The share of the sampled squares that is repeated; 0 where nothing was sampled."""
+        return (self.repeated or 0) / max(self.sampled, 1)
+
+
+class Parts(BaseModel):
+    """A part of the case, the part of the other case that first holds the same squares, and how many."""
+
+    part: str
+    other: str
+    repeated: int
+
+
+class Pair(BaseModel):
+    """A case beside one of an earlier role.
+
+    `distance_km` and `same_date` are None where a case has no place or no date; `share` is of the case's sampled
+    squares, None where it has none; `parts` are those with the most repeated squares.
+    """
+
+    case: str
+    role: str
+    other: str
+    other_role: str
+    distance_km: float | None
+    same_date: bool | None
+    repeated: int
+    share: float | None
+    parts: list[Parts]
+
+
+class Audit(BaseModel):
+    """`audit.json`: one in `one_in` distinct squares of the `bands` was compared."""
+
+    bands: tuple[str, ...]
+    one_in: int
+    cases: list[Audited]
+    pairs: list[Pair]
+
+    def summary(self) -> str:
+        """What was checked, and the nearest and the most alike of it, in one line."""
+        said = [f"{len(self.cases)} cases, {len(self.pairs)} pairs across roles"]
+        placed = [pair.distance_km for pair in self.pairs if pair.distance_km is not None]
+        said.append(f"nearest {min(placed):,.0f} km apart" if placed else "no distance known")
+        dated = [pair.same_date for pair in self.pairs if pair.same_date is not None]
+        said.append(f"{sum(dated)} of {len(dated)} dated ones of one date" if dated else "no dates known")
+        worst = max((case for case in self.cases if case.repeated is not None), key=_share, default=None)
+        if worst is not None:
+            said.append(
+                f"at most {worst.share:.2%} of a case's pixels repeated ({worst.case}, {worst.sampled:,} compared)"
+            )
+        if blind := [case.case for case in self.cases if not case.sampled]:
+            said.append(f"nothing to compare in {blind}")
+        return "; ".join(said)
+
+
+def audit_request(bands: Sequence[str], stacks: dict[str, dict[str, str]]) -> Request:
+    """What an audit depends on: bands, in any order, and the prepared cases' keys by role and case id."""
+    inputs = {f"{role}/{case}": key for role, cases in stacks.items() for case, key in cases.items()}
+    return Request(stage="audit", version=VERSION, parameters={"bands": sorted(bands)}, inputs=inputs)
+
+
+def audit(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> None:
+    """Write `audit.json` of the stacks by role into an empty folder, whatever it finds.
+
+    Neither the order of the bands nor that of the cases changes it. BandError where a stack lacks a band.
+    """
+    ordered = tuple(sorted(bands))
+    cases = [(role, stack) for role in ROLES for stack in sorted(stacks.get(role, []), key=_id)]
+    for _, stack in cases:
+        positions(ordered, stack.info.bands, f"case {_id(stack)}")
+    one_in = _one_in(sum(part.height * part.width for _, stack in cases for part in stack.info.parts))
+    samples = [_CaseHashes.of(role, stack, ordered, one_in) for role, stack in track(cases, "Auditing for leakage")]
+    common = _in_common(samples)
+    pairs = [_pair(early, late) for early, late in combinations(common, 2) if early.role != late.role]
+    found = Audit(bands=ordered, one_in=one_in, cases=[_audited(one, common) for one in common], pairs=pairs)
+    (folder / AUDIT_FILE).write_text(found.model_dump_json(indent=1))
+
+
+def refuse_duplicates(folder: Path) -> Audit:
+    """The audit in a folder; InputError if a case repeats more than `MAX_SHARE` of its pixels from cases of other roles."""
+    path = folder / AUDIT_FILE
+    found = Audit.model_validate_json(path.read_text())
+    repeating = [case for case in found.cases if (case.repeated or 0) >= MIN_SQUARES and case.share > MAX_SHARE]
+    if not repeating:
+        return found
+    worst = max(repeating, key=_share)
+    pair = max((pair for pair in found.pairs if pair.case == worst.case), key=lambda pair: pair.repeated)
+    more = f" So do {len(repeating) - 1} other case(s)." if len(repeating) > 1 else ""
+    parts = ", ".join(f"{one.part} with {one.other}" for one in pair.parts[:3])
+    raise InputError(
+        f"case {pair.case} ({pair.role}) has {worst.share:.1%} of its pixels in common with cases of other roles, "
+        f"{pair.share or 0:.1%} with case {pair.other} ({pair.other_role}), more than {MAX_SHARE:.0%}.{more} Give them one "
+        f"role, or leave one of each two parts out ({parts}; all in {path})"
+    )
+
+
+def square_hashes(values: NDArray[np.float32]) -> Hashes:
+    """(square,) 64-bit hashes of all 5 × 5 pixels of (band, y, x) float32 that are observed and not flat.
+
+    Observed is a pixel in which every band is finite; -0 counts as 0. None of an array narrower than five pixels.
+    """
+    words, seen = np.zeros(values.shape[1:], "uint64"), np.ones(values.shape[1:], bool)
+    for plane in values:
+        seen &= np.isfinite(plane)
+        words ^= (plane + np.float32(0)).view("uint32")
+        words *= np.uint64(0x9E3779B97F4A7C15)
+        words ^= words >> np.uint64(29)
+    whole = _over_squares(seen, np.logical_and, (SQUARE, SQUARE))
+    squares: Hashes = _mixed(_over_squares(_mixed(words), np.add, (SQUARE, SQUARE)))
+    return squares[whole & _textured(words)]
+
+
+def _textured(pixels: Hashes) -> NDArray[np.bool_]:
+    """Of each square, whether `CHANGES` or more of its neighbours in a row differ, and as many in a column."""
+    along, down = (pixels[:, 1:] != pixels[:, :-1]).view("uint8"), (pixels[1:] != pixels[:-1]).view("uint8")
+    changes = np.minimum(
+        _over_squares(along, np.add, (SQUARE, SQUARE - 1)), _over_squares(down, np.add, (SQUARE - 1, SQUARE))
+    )
+    return np.asarray(changes >= CHANGES)
+
+
+def _mixed(words: Hashes) -> Hashes:
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def _over_squares(pixels: NDArray[Any], combine: Callable[..., NDArray[Any]], sides: tuple[int, int]) -> NDArray[Any]:
+    """(y, x): all pixels of the rectangle of these sides that begins at each, combined, where it fits."""
+    for side in sides:
+        length = max(len(pixels) - side + 1, 0)
+        combined = pixels[:length].copy()
+        for shift in range(1, side):
+            combine(combined, pixels[shift : shift + length], out=combined)
+        pixels = combined.T
+    return pixels
+
+
+def _one_in(pixels: int) -> int:
+    """The power of two that leaves no more than about `SAMPLE` of so many pixels."""
+    return 1 << max(math.ceil(math.log2(max(pixels, 1) / SAMPLE)), 0)
+
+
+@dataclass(frozen=True)
+class _CaseHashes:
+    """The distinct sampled hashes of a case in rising order, and the index of the part that holds each first.
+
+    `squares` and `sampled` are how many there were before any were dropped.
+    """
+
+    role: str
+    stack: Stack
+    squares: int
+    sampled: int
+    hashes: Hashes
+    part: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, role: str, stack: Stack, bands: Sequence[str], one_in: int) -> _CaseHashes:
+        """Reads block by block."""
+        counts, kept = zip(*(_part(stack, part, bands, one_in) for part in stack.info.parts), strict=True)
+        hashes, first = np.unique(np.concatenate(kept), return_index=True)
+        part = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+        return cls(role, stack, sum(counts), len(hashes), hashes, part[first])
+
+    def among(self, hashes: Hashes) -> _CaseHashes:
+        """Without all other hashes."""
+        kept = np.isin(self.hashes, hashes, assume_unique=True)
+        return replace(self, hashes=self.hashes[kept], part=self.part[kept])
+
+
+def _part(stack: Stack, part: StackPart, bands: Sequence[str], one_in: int) -> tuple[int, Hashes]:
+    """How many squares a part has, and the distinct sampled hashes. Squares across blocks' edges are left out."""
+    squares, kept = 0, []
+    with stack.reader(part.name) as reader:
+        for roi in blocks((part.height, part.width), READ_SIDE):
+            found = square_hashes(reader.read(bands, roi))
+            squares += len(found)
+            kept.append(_distinct(found[found & np.uint64(one_in - 1) == 0]))
+    return squares, _distinct(np.concatenate(kept))
+
+
+def _distinct(hashes: Hashes) -> Hashes:
+    """In rising order; several times as fast as numpy.unique, which builds a hash table of hashes."""
+    rising = np.sort(hashes)
+    first = np.append(True, rising[1:] != rising[:-1])[: len(rising)]
+    return np.asarray(rising[first])
+
+
+def _in_common(samples: list[_CaseHashes]) -> list[_CaseHashes]:
+    """Of each sample what another holds too: little, so that many pairs of cases cost little."""
+    every = np.sort(np.concatenate([sample.hashes for sample in samples]))
+    shared = _distinct(every[1:][every[1:] == every[:-1]])
+    return [sample.among(shared) for sample in samples]
+
+
+def _audited(sample: _CaseHashes, samples: list[_CaseHashes]) -> Audited:
+    repeated = None
+    if sample.role != ROLES[0]:
+        earlier = [other.hashes for other in samples if _place(other) < _place(sample)]
+        repeated = int(np.isin(sample.hashes, _distinct(np.concatenate([NONE, *earlier])), assume_unique=True).sum())
+    return Audited(
+        case=_id(sample.stack), role=sample.role, squares=sample.squares, sampled=sample.sampled, repeated=repeated
+    )
+
+
+def _pair(early: _CaseHashes, late: _CaseHashes) -> Pair:
+    _, mine, theirs = np.intersect1d(late.hashes, early.hashes, assume_unique=True, return_indices=True)
+    case, other = late.stack.info.case, early.stack.info.case
+    dates = (case.event_date, other.event_date)
+    return Pair(
+        case=case.id,
+        role=late.role,
+        other=other.id,
+        other_role=early.role,
+        distance_km=distance_km(case, other),
+        same_date=None if None in dates else dates[0] == dates[1],
+        repeated=len(mine),
+        share=len(mine) / late.sampled if late.sampled else None,
+        parts=_alike(late, late.part[mine], early, early.part[theirs]),
+    )
+
+
+def _alike(late: _CaseHashes, mine: NDArray[np.intp], early: _CaseHashes, theirs: NDArray[np.intp]) -> list[Parts]:
+    """The pairs of parts with the most repeated squares, given the part of each on both sides."""
+    names, others = ([part.name for part in sample.stack.info.parts] for sample in (late, early))
+    pairs, counts = np.unique(mine * len(others) + theirs, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:WORST]
+    return [
+        Parts(part=names[pair // len(others)], other=others[pair % len(others)], repeated=int(count))
+        for pair, count in zip(pairs[most], counts[most], strict=True)
+    ]
+
+
+def _place(sample: _CaseHashes) -> int:
+    roles: tuple[str, ...] = ROLES
+    return roles.index(sample.role)
+
+
+def _share(case: Audited) -> float:
+    return case.share
+
+
+def _id(stack: Stack) -> str:
+    return stack.info.case.id

@@ -1,0 +1,77 @@
+"""Mean and standard deviation of the archive's scenes, by which the published models were normalised.
+
+They are not published with the models: the program that trained them took them from all scenes of `train_val/input`
+before it split them, NaN left out, with the standard deviation of the population. It added up in float32 where we use
+float64 and merge moments, so the last digits differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from landslide.bands import BAND_SETS, known
+from landslide.cases.sources import ArchiveSource
+from landslide.datasets.normalisation import Moments, Normalisation
+from landslide.errors import BandError, InputError
+from landslide.geo.grid import blocks
+from landslide.pretrained.hparams import CHANNELS
+from landslide.progress import track
+from landslide.sources.archive import Archive
+
+SCENES, FOLDER = 20, "train_val"
+READ_SIDE = 1024
+ASSUMED = BAND_SETS["all"]  # the groups lie so in the archive (0–8 Sentinel-1, 13–14 Sentinel-2); within them unknown
+
+log = logging.getLogger(__name__)
+
+
+def archive_bands(names: Sequence[str] | None) -> tuple[str, ...]:
+    """Our names of the archive's 15 bands, in its order; BandError for another number or an unknown name.
+
+    Without names they are taken to be in our own order. The published settings fix which are Sentinel-1, terrain and
+    Sentinel-2, but nothing published says the order within each.
+    """
+    if names is None:
+        log.warning(
+            "the order of the bands within the archive is not published and taken to be %s. Scores on the archive do "
+            "not depend on it, a map of any other event does: name the bands with --bands",
+            ",".join(ASSUMED),
+        )
+        return ASSUMED
+    bands = known(names)
+    if len(bands) != CHANNELS:
+        raise BandError(f"--bands names {len(bands)} bands but a scene of the archive has {CHANNELS}. Name each once")
+    return bands
+
+
+def moments(archive: Path, bands: Sequence[str]) -> tuple[list[str], list[Moments]]:
+    """The names of the scenes in `train_val`, and over all of them the moments of each band, in the band's unit.
+
+    InputError if the archive has no such folder or a band no value; SourceError for a scene that cannot be read.
+    """
+    folder = archive / FOLDER
+    if not (folder / "input").is_dir():
+        raise InputError(f"{archive} holds no {FOLDER}/input. Give the folder global_dataset of the paper's archive")
+    source = Archive(ArchiveSource(kind="archive", format="paper", folder=folder, bands=tuple(bands)))
+    if len(source.parts) != SCENES:
+        log.warning(
+            "%s holds %d scenes; the published models were normalised by %d. Unpack the archive again if some are "
+            "missing", folder, len(source.parts), SCENES,
+        )  # fmt: skip
+    total = [Moments()] * CHANNELS
+    for part in track(list(source.parts), "Statistics of the scenes"):
+        height, width = source.parts[part].shape
+        for roi in blocks((height, width), READ_SIDE):
+            values = source.read(part, roi).values
+            total = [moment.add(values[band]) for band, moment in zip(bands, total, strict=True)]
+    if empty := [band for band, moment in zip(bands, total, strict=True) if not moment.count]:
+        raise InputError(f"the scenes of {folder} have no value at all in {empty}. Unpack the archive again")
+    return list(source.parts), total
+
+
+def normalisation(total: Sequence[Moments], channels: Sequence[int]) -> Normalisation:
+    """Mean and standard deviation of the bands at these positions."""
+    chosen = [total[channel] for channel in channels]
+    return Normalisation(mean=tuple(one.mean for one in chosen), std=tuple(one.std for one in chosen))

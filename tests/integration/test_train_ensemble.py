@@ -1,0 +1,317 @@
+"""The training flow: nothing is computed twice, nothing damaged is used, nothing half-written is read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+
+from flows.evaluate_ensemble import evaluate_ensemble
+from flows.training.jobs import named
+from flows.training.members import members_per_gpu
+from flows.training.train_ensemble import train_ensemble
+from landslide.artifacts.store import MANIFEST, verify
+from landslide.cases.case import load_case
+from landslide.ensembles.ensemble import Ensemble
+from landslide.errors import BandError, TrainingError
+from landslide.experiment import load_experiment
+from landslide.models.member import MemberSpec, TrainedMember
+from landslide.progress import reporting
+from landslide.training.checkpoint import PROBE_FILE as CHECKPOINT
+from landslide.training.records import Member, Schedule, candidate
+from landslide.training.tuning.gpu_sharing import PROBE_FILE as PACKING
+from landslide.training.tuning.gpu_sharing import Packing
+from landslide.training.tuning.precision import PROBE_FILE as PROBE
+from landslide.training.tuning.precision import Probe, ProbeResult
+from landslide.training.workers.pool import Job, Trainers
+from tests.helpers.archives import toy_experiment
+from tests.helpers.browser import Heard
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained toy experiment and its store."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_ensemble(toy_experiment(folder), folder / "store")
+    return folder
+
+
+def built(store: Path) -> dict[str, int]:
+    """When each artifact was built, by stage and key."""
+    return {str(path.parent.relative_to(store)): path.stat().st_mtime_ns for path in store.glob(f"*/[!.]*/{MANIFEST}")}
+
+
+def rebuilt(before: dict[str, int], store: Path) -> list[str]:
+    """Stages of the artifacts built since."""
+    return sorted(name.split("/")[0] for name, when in built(store).items() if before.get(name) != when)
+
+
+def test_results_are_where_a_person_looks(trained: Path) -> None:
+    folder = trained / "store" / "results" / "toy" / "pair"
+    names = {path.name for path in folder.iterdir()}
+    figures = {"curve.png", "performance.png", "sizes.png", "reliability.png", "gallery-c-c.png"}
+    assert names == {"metrics.json", "curve.csv", "ensemble"} | figures
+    assert {path.name for path in folder.parent.iterdir()} == {"pair", "report.html", "sizes.json", "sizes.png"}
+    assert {path.suffix for path in (folder / "ensemble").glob("card.*")} == {".md", ".json"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert [row["k"] for row in metrics["curve"]] == [1, 2]
+    assert 0.98 < metrics["observed"]["c"] < 1
+    ensemble = Ensemble.open(folder / "ensemble")
+    assert ensemble.scores() == metrics
+    assert ensemble.info.cases == {"train": ["a"], "validation": ["b"], "test": ["c"]}
+    stages = Counter(name.split("/")[0] for name in built(trained / "store"))
+    assert stages == {
+        "prepare": 3, "audit": 1, "tile": 1, "train": 2, "truth": 2, "predict": 4, "select": 1, "assemble": 1,
+        "evaluate": 1,
+    }  # fmt: skip
+
+
+def test_a_second_run_builds_nothing(trained: Path) -> None:
+    before = built(trained / "store")
+    train_ensemble(trained / "experiment.yaml", trained / "store")
+    assert rebuilt(before, trained / "store") == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "damage"),
+    [
+        ("prepare", "flip"),
+        ("audit", "flip"),
+        ("tile", "remove"),
+        ("train", "flip"),
+        ("predict", "remove"),
+        ("select", "flip"),
+        ("assemble", "remove"),
+        ("evaluate", "flip"),
+    ],
+)
+def test_damage_rebuilds_that_stage_and_nothing_else(trained: Path, stage: str, damage: str) -> None:
+    store = trained / "store"
+    before = built(store)
+    files = [path for path in (store / stage).rglob("*") if path.is_file() and path.name != MANIFEST]
+    victim = max(files, key=lambda path: path.stat().st_size)
+    if damage == "remove":
+        victim.unlink()
+    else:
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(bytes(content))
+    train_ensemble(trained / "experiment.yaml", store)
+    assert rebuilt(before, store) == [stage]
+    assert all(verify(path.parent) for path in store.glob(f"*/[!.]*/{MANIFEST}"))
+
+
+def test_a_changed_learning_rate_trains_only_the_new_members(trained: Path) -> None:
+    store = trained / "store"
+    before = built(store)
+    (trained / "sub").mkdir()
+    path = toy_experiment(trained, learning_rates=[1e-3, 2e-3], losses=["dice"])
+    train_ensemble(path, store)
+    assert rebuilt(before, store) == ["assemble", "evaluate", "predict", "predict", "select", "train"]
+    toy_experiment(trained)
+
+
+def test_an_ensemble_is_scored_on_other_cases(trained: Path) -> None:
+    ensemble = trained / "store" / "results" / "toy" / "pair" / "ensemble"
+    folder = evaluate_ensemble(ensemble, [load_case(trained / "b.yaml")], trained / "store")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert list(metrics["cases"]) == ["b"]
+    best = max(row["validation_f1"] for row in metrics["members"])
+    assert metrics["members"][0]["f1"] == pytest.approx(best, abs=0.05), "validation case, validation score"
+
+
+def test_a_grid_tells_how_far_it_is(tmp_path: Path) -> None:
+    store, heard = tmp_path / "store", Heard()
+    train_ensemble(toy_experiment(tmp_path, losses=["dice"]), store)
+    with reporting(heard):
+        train_ensemble(toy_experiment(tmp_path, losses=["dice", "jaccard"]), store)
+    scores = [candidate("", path.parent).validation_f1 or 0 for path in store.glob("train/[!.]*/member.json")]
+    best = max(scores)
+    assert heard.totals["Members"] == 2
+    assert heard.notes["Members"][-1].startswith(f"best F1 {best:.3f} pair/Linknet-")
+    assert "pair/Linknet-jaccard-0.001" in heard.totals
+    assert "pair/Linknet-dice-0.001" not in heard.totals, "it was there"
+
+
+def test_a_member_that_fails_is_counted_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Trainers, job: Job, say: object) -> None:
+        if job.spec.loss == "bce":
+            raise TrainingError("as it happens")
+        run(self, job)
+
+    run = Trainers.run
+    monkeypatch.setattr(Trainers, "run", fail)
+    heard = Heard()
+    with reporting(heard):
+        train_ensemble(toy_experiment(tmp_path), tmp_path / "store")
+    assert heard.notes["Members"][-1].startswith("1 failed, best F1")
+    assert "1 of 2 members failed: pair/Linknet-bce-0.001" in caplog.text
+    metrics = json.loads((tmp_path / "store" / "results" / "toy" / "pair" / "metrics.json").read_text())
+    assert metrics["size"] == 1
+
+
+def test_the_worse_half_stops_at_a_rung(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"], epochs=2, halving_epochs=[1])
+    train_ensemble(path, store)
+    files = store.glob("train/[!.]*/member.json")
+    members = [Member.model_validate_json(file.read_text()) for file in files]
+    rung = {one.spec.name: one.validation_f1 for one in members if len(one.epochs) == 1}
+    whole = {one.spec.name for one in members if len(one.epochs) == 2}
+    assert len(rung) == 3
+    assert whole == set(sorted(rung, key=lambda name: -(rung[name] or 0))[:2])
+    metrics = json.loads((store / "results" / "toy" / "pair" / "metrics.json").read_text())
+    assert metrics["size"] == 3, "the third votes with what it had learnt"
+    assert not list(store.glob(".work/*"))
+    before = built(store)
+    train_ensemble(path, store)
+    assert rebuilt(before, store) == []
+
+
+def test_the_arithmetic_is_probed_once_an_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = []
+
+    def measure(probe: Probe, folder: Path) -> None:
+        probed.append(probe.architecture)
+        faster = probe.architecture == "Linknet"
+        (folder / PROBE).write_text(ProbeResult(fp32=1.0, bf16=0.5 if faster else 2.0).model_dump_json())
+
+    monkeypatch.setattr("tasks.train.measure", measure)
+    path = toy_experiment(tmp_path, precision="auto", architectures=["Linknet", "PSPNet"], losses=["dice"])
+    for _ in range(2):
+        train_ensemble(path, tmp_path / "store")
+    assert sorted(probed) == ["Linknet", "PSPNet"], "a second run knows"
+    manifests = [json.loads(file.read_text()) for file in (tmp_path / "store").glob(f"train/[!.]*/{MANIFEST}")]
+    chosen = {
+        one["parameters"]["spec"]["architecture"]: one["parameters"]["schedule"]["precision"] for one in manifests
+    }
+    assert chosen == {"Linknet": "bf16", "PSPNet": "fp32"}
+
+
+def test_how_many_a_gpu_carries_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated: a GPU by name, and what a trial on it finds."""
+    tried: list[str] = []
+
+    def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, folder: Path) -> None:
+        tried.append(f"{spec.architecture} on {device}")
+        (folder / PACKING).write_text(Packing(samples_per_second={1: 10.0, 2: 19.0, 4: 20.0}).model_dump_json())
+
+    monkeypatch.setattr("landslide.training.tuning.gpu_sharing.measure", measure)
+    monkeypatch.setattr("flows.training.members.get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("landslide.training.workers.slots._identity", lambda device: "gpu")
+    path = toy_experiment(
+        tmp_path, members_per_gpu="auto", architectures=["Linknet", "Unet", "DeepLabV3"], losses=["dice"]
+    )
+    settings, _ = load_experiment(path)
+    names, tiles, store = list(named(settings)), {"stage": "tile", "key": "0" * 24}, tmp_path / "store"
+
+    @flow
+    def ask(device: str) -> int:
+        return members_per_gpu(settings, tiles, store, names, device)
+
+    assert [ask("cuda"), ask("cuda"), ask("cpu")] == [2, 2, 1]
+    assert tried == ["Unet on cuda:0"]
+
+
+def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:
+    path = toy_experiment(tmp_path, band_sets={"wrong": ["vv_change"]})
+    with pytest.raises(BandError, match=r"case a has no band \['vv_change'\]"):
+        train_ensemble(path, tmp_path / "store")
+
+
+def test_when_every_member_diverges_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toy_experiment(tmp_path, losses=["bce"])
+
+    def diverged(key: str, folder: Path) -> TrainedMember:
+        return replace(candidate(key, folder), validation_f1=None)
+
+    monkeypatch.setattr("flows.training.train_ensemble.candidate", diverged)
+    with pytest.raises(TrainingError, match="every member diverged"):
+        train_ensemble(path, tmp_path / "store")
+    assert not (tmp_path / "store" / "results").exists()
+
+
+def started(experiment: Path, store: Path) -> subprocess.Popen[bytes]:
+    """`landslide train` in a process group and a Prefect home of its own."""
+    environment: dict[str, Any] = {**os.environ, "PREFECT_HOME": str(store.parent / "home")}
+    for name in ("PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"):
+        environment.pop(name, None)
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.cli.main import main; main()",
+        "train",
+        str(experiment),
+        "--store",
+        str(store),
+    ]
+    return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def wait_for(process: subprocess.Popen[bytes], sight: Callable[[], object]) -> None:
+    """Until something is to be seen; the run must still be going then."""
+    deadline = time.monotonic() + 240
+    while not sight():
+        assert process.poll() is None, "the flow ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    process = started(toy_experiment(tmp_path, epochs=400, samples_per_epoch=32), store)
+    wait_for(process, lambda: list(store.glob(f".work/train-*/{CHECKPOINT}")))
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(10) == 130
+    assert not list(store.glob(f"train/[!.]*/{MANIFEST}"))
+
+
+def members_of(run: subprocess.Popen[bytes]) -> list[int]:
+    """The members' processes of a run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, session = (folder / "cmdline").read_bytes(), os.getsid(int(folder.name))
+        except OSError:  # it has ended meanwhile
+            continue
+        if b"landslide.training" in command and session == run.pid:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_killed_member_is_trained_all_the_same(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    process = started(toy_experiment(tmp_path, epochs=15, samples_per_epoch=32), store)
+    wait_for(process, lambda: list(store.glob(f".work/train-*/{CHECKPOINT}")))
+    os.kill(members_of(process)[0], signal.SIGKILL)
+    assert process.wait(240) == 0
+    assert len(list(store.glob(f"train/[!.]*/{MANIFEST}"))) == 2
+    assert not list(store.glob(".work/*"))
+
+
+def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
+    path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"])
+    store = tmp_path / "store"
+    process = started(path, store)
+    wait_for(process, lambda: list(store.glob(f"train/[!.]*/{MANIFEST}")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = built(store)
+    finished = [name for name in before if name.startswith("train/")]
+    assert 1 <= len(finished) < 3
+    train_ensemble(path, store)
+    scored = [name for name in rebuilt(before, store) if name not in ("predict", "truth")]
+    assert scored == ["assemble", "evaluate", "select", *["train"] * (3 - len(finished))]
+    assert not list(store.glob("*/.*"))

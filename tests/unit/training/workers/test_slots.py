@@ -1,0 +1,92 @@
+"""Places are shared by all runs of a machine, and a dead holder's place is free."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from landslide.training.workers import slots
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(slots, "POLL", 0.01)
+    return tmp_path
+
+
+def test_no_more_members_than_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "cores", lambda: 3)
+    running, most, lock = 0, 0, threading.Lock()
+
+    def member() -> None:
+        nonlocal running, most
+        with slots.lease("cpu") as device:
+            assert device == "cpu"
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.05)
+            with lock:
+                running -= 1
+
+    threads = [threading.Thread(target=member) for _ in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 3
+
+
+def test_the_place_of_a_killed_process_is_free(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "cores", lambda: 1)
+    holder = (
+        "import tempfile, time, landslide.training.workers.slots as slots\n"
+        f"tempfile.tempdir = {str(folder)!r}; slots.cores = lambda: 1\n"
+        "with slots.lease('cpu'): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        got = threading.Event()
+
+        def wait() -> None:
+            with slots.lease("cpu"):
+                got.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not got.wait(0.3)
+        process.kill()
+        assert got.wait(5)
+        waiting.join()
+
+
+class Properties:
+    def __init__(self, uuid: str) -> None:
+        self.uuid = uuid
+
+
+def visible(monkeypatch: pytest.MonkeyPatch, *gpus: str) -> None:
+    """As CUDA_VISIBLE_DEVICES numbers the GPUs of a machine."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(gpus))
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: Properties(gpus[int(device[-1])]))
+
+
+def test_gpus_are_filled_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    visible(monkeypatch, "a", "b")
+    assert slots.places("cuda", 2) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert slots.places("cuda:1", 3) == ["cuda:1"] * 3
+    with slots.lease("cuda", 2) as first, slots.lease("cuda", 2) as second, slots.lease("cuda", 2) as third:
+        assert [first, second, third] == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+def test_workers_that_number_gpus_differently_share_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    visible(monkeypatch, "a", "b")
+    with slots.lease("cuda") as first:
+        visible(monkeypatch, "b", "a")
+        with slots.lease("cuda") as second:
+            assert (first, second) == ("cuda:0", "cuda:0"), "the GPU that the other does not hold"
