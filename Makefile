@@ -1,23 +1,37 @@
-# `make demo` and `make test` are all a newcomer needs; both install first.
+# `make demo` and `make test` install what they need first.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: install demo test lint real trial-grid trial-modes trial-engines trial-ensembles bench-mapping bench-evaluation bench-inference bench-training bench-gpu bench-grid bench-earthengine live-earthengine clean help
+.PHONY: install demo test test-fast lint real trial-grid trial-modes trial-engines trial-ensembles bench-mapping \
+	bench-evaluation bench-inference bench-training bench-gpu bench-grid bench-earthengine live-earthengine clean help
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
-$(BIN)/.installed: pyproject.toml
+# One stamp for each kind of installation; all are made again when pyproject.toml changes.
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$@ -m pip install --quiet --upgrade pip
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e .
 	@touch $@
 
-install: $(BIN)/.installed ## a virtual environment with everything
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	@touch $@ $(VENV)/.core
 
-demo: install ## the whole pipeline on a small simulated world, into demo/
+$(VENV)/.bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	@touch $@
+
+install: $(VENV)/.dev ## a virtual environment for development: the package, its extras, the tests' packages
+
+demo: $(VENV)/.core ## the whole pipeline on a small simulated world, into demo/
 	$(BIN)/landslide demo --out demo
 
 lint: install ## style, types and import rules
@@ -26,8 +40,11 @@ lint: install ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## lint and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: lint ## lint and all tests, with the branch coverage of landslide/: at least 90 %
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+
+test-fast: install ## tests under two seconds each, without a browser or a GPU; a minute and a half
+	$(BIN)/python -m pytest -n 2 -m "not slow and not browser and not gpu and not live"
 
 real: install ## trials on real scenes; DATA=folder of them
 	$(BIN)/python -m tests.trials.real --data $(DATA) --out runs/real
@@ -35,41 +52,38 @@ real: install ## trials on real scenes; DATA=folder of them
 trial-grid: install ## 90 members of each of four band sets, unattended; an hour
 	$(BIN)/python -m tests.trials.whole_grid
 
-trial-modes: install ## what each departure from the reference protocol costs and saves; an hour
+trial-modes: install ## costs and gains of each departure from the reference protocol; an hour
 	$(BIN)/python -m tests.trials.modes
 
-trial-engines: install ## workers and clusters, and what is killed under them
+trial-engines: install ## workers and clusters, some of them killed while they train
 	$(BIN)/python -m pytest -v tests/trials/engines.py
 
-trial-ensembles: install ## ways of choosing beside the published one, on events held out; half an hour
+trial-ensembles: install ## selections compared with the published one, on events held out; half an hour
 	$(BIN)/python -m tests.trials.ensembles
 
 bench-mapping: install ## memory and speed of mapping a whole Sentinel-2 tile
 	$(BIN)/python -m tests.benchmarks.mapping
 
-bench-training: install ## one member's training beside a plain loop, nine architectures; half an hour
-	$(BIN)/python -m pip install --quiet -e ".[bench]"
+bench-training: $(VENV)/.bench ## one member's training compared with a plain loop, nine architectures; half an hour
 	$(BIN)/python -m tests.benchmarks.training
 
-bench-gpu: install ## members on a GPU: beside a plain loop, against what the card can do, packed
-	$(BIN)/python -m pip install --quiet -e ".[bench]"
+bench-gpu: $(VENV)/.bench ## members on a GPU: compared with a plain loop and with the card's peak, alone and several at a time
 	$(BIN)/python -m tests.benchmarks.gpu
 
-bench-grid: install ## what the grid adds to its members' training, and what a second run costs
+bench-grid: install ## time that a grid adds to its members' training, and time of a second run
 	$(BIN)/python -m tests.benchmarks.grid
 
-bench-evaluation: install ## every size, selection and score from stored predictions, beside the published way
+bench-evaluation: install ## every size, selection and score from stored predictions, compared with the published way
 	$(BIN)/python -m tests.benchmarks.evaluation
 
-bench-inference: install ## windows beside a plain pass over the whole scene, nine architectures
+bench-inference: install ## windows compared with one pass over the whole scene, nine architectures
 	$(BIN)/python -m tests.benchmarks.inference
 
-bench-earthengine: install ## our tiler beside xee and geedim, against a simulated Earth Engine
-	$(BIN)/python -m pip install --quiet -e ".[bench]"
+bench-earthengine: $(VENV)/.bench ## our tiler compared with xee and geedim, on a simulated Earth Engine
 	$(BIN)/python -m tests.benchmarks.earthengine
 
-live-earthengine: install ## what only Google can answer, with the credentials of this machine
-	$(BIN)/python -m pytest -v -s tests/live/test_earthengine.py
+live-earthengine: install ## tests against Google's Earth Engine, with this machine's credentials
+	$(BIN)/python -m pytest -v -s -m live tests/live
 
-clean: ## remove what was made, but not the environment
-	rm -rf demo runs build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove all that was made, except the environment
+	rm -rf demo runs build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

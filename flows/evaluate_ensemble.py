@@ -1,83 +1,83 @@
 """A trained ensemble on cases that have an inventory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from prefect import flow
 
-from flows.prepare_cases import References, prepare_cases
+from flows.prepare_cases import Stacks, prepare_cases
 from flows.ui import show_scores
-from landslide.artifacts.store import file_digest
+from landslide.artifacts.stage import file_digest
+from landslide.artifacts.store import ArtifactStore
 from landslide.cases.case import Case
 from landslide.datasets.normalisation import Normalisation
 from landslide.ensembles.ensemble import Ensemble
+from landslide.ensembles.predictions import CasePredictions
 from landslide.ensembles.select import Choice
-from landslide.ensembles.selectors import effective
-from landslide.evaluation.results import evaluate_request
+from landslide.ensembles.selectors import effective_size
+from landslide.evaluation.results import EvaluateEnsemble
 from landslide.models.member import TrainedMember
 from landslide.training.devices import choose_device
 from tasks.evaluate import evaluate_members
-from tasks.predict import Shelf, predict_case
-from tasks.stage import path, submit
+from tasks.predict import predict_case
+from tasks.stage import run
 
 
 @flow(name="evaluate-ensemble", flow_run_name="evaluate {ensemble}")
 def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
     """Scores of the ensemble as it is, and at every size; the folder of `metrics.json`, `curve.csv` and figures."""
-    opened = Ensemble.open(ensemble)
+    opened, artifacts = Ensemble.open(ensemble), ArtifactStore.at(store)
     info = opened.info
-    prepared = prepare_cases(cases, store)
+    stacks = prepare_cases(cases, store)
+    opened.check_stacks(stacks, artifacts)
     members = [
-        TrainedMember(file_digest(ensemble / voter.file), voter.spec, voter.validation_f1, ensemble / voter.file)
-        for voter in info.members
-    ]
-    shelves = predict_cases(prepared, members, info.bands, info.normalisation, choose_device("auto"), store)
-    folder = score(info.name, members, shelves, [as_delivered(opened, members)], store)
+        TrainedMember(
+            key=file_digest(ensemble / member.file), spec=member.spec, validation_f1=member.validation_f1,
+            weights=ensemble / member.file,
+        )
+        for member in info.members
+    ]  # fmt: skip
+    predictions = predict_cases(stacks, members, info.bands, info.normalisation, choose_device("auto"), artifacts)
+    stage = EvaluateEnsemble(
+        ensemble=info.name, members=tuple(members), cases=predictions, choices=(as_choice(opened, members),)
+    )
+    folder = artifacts.path(run(evaluate_members, stage, artifacts))
     show_scores("evaluation", info.name, folder)
     return folder
 
 
-def as_delivered(ensemble: Ensemble, members: Sequence[TrainedMember]) -> Choice:
+def as_choice(ensemble: Ensemble, members: Sequence[TrainedMember]) -> Choice:
     """What an ensemble's folder says, as a choice of its members."""
     info = ensemble.info
-    weights = np.array([voter.weight for voter in info.members])
+    weights = np.array([member.weight for member in info.members])
     weights = weights / weights.sum()
     keys = [member.key for member in members]
     return Choice(
         selector=info.selector, scale=info.scale, weights=dict(zip(keys, weights.tolist(), strict=True)),
         calibration=info.calibration, threshold=info.threshold, confidence=info.confidence,
-        effective=effective(weights),
+        effective=effective_size(weights),
     )  # fmt: skip
 
 
 def predict_cases(
-    cases: References,
+    stacks: Stacks,
     members: Sequence[TrainedMember],
     bands: tuple[str, ...],
     normalisation: Normalisation,
     device: str,
-    store: Path,
-) -> dict[str, Shelf]:
-    """The library of prepared cases: each member's probabilities, in the order of rank. Within a flow."""
+    store: ArtifactStore,
+) -> dict[str, CasePredictions]:
+    """The stored predictions of cases by id. Within a flow.
+
+    Args:
+        stacks: Of each case.
+        members: In the order of rank.
+        bands: The band set.
+        normalisation: Of the training cases.
+        device: Where the networks run.
+        store: Where the predictions are kept.
+    """
     return {
-        case: predict_case(case, reference, members, bands, normalisation, device, store)
-        for case, reference in cases.items()
+        case: predict_case(case, stack, members, bands, normalisation, device, store) for case, stack in stacks.items()
     }
-
-
-def score(
-    title: str, members: Sequence[TrainedMember], shelves: Mapping[str, Shelf], choices: Sequence[Choice], store: Path
-) -> Path:
-    """Every size of these members, best first, and some choices, on the cases of a library; the artifact's folder."""
-    request = evaluate_request(
-        title,
-        {case: shelf.stack["key"] for case, shelf in shelves.items()},
-        {case: shelf.prediction_keys for case, shelf in shelves.items()},
-        choices,
-    )
-    future = submit(
-        evaluate_members, request, store, title=title, members=list(members), shelves=dict(shelves),
-        choices=list(choices),
-    )  # fmt: skip
-    return path(future.result(), store)

@@ -8,32 +8,36 @@ from prefect.artifacts import create_markdown_artifact
 from flows.prepare_cases import prepare_cases
 from flows.ui import embedded
 from landslide.artifacts.publish import deliver, published, refuse_foreign
+from landslide.artifacts.store import ArtifactStore
 from landslide.cases.case import Case
-from landslide.datasets.stack import Stack
 from landslide.ensembles.ensemble import Ensemble
-from landslide.mapping.map_event import map_request
+from landslide.mapping.map_event import MapCase
 from landslide.mapping.summary import SUMMARY, MapOptions, MapSummary
 from landslide.plotting.text import area, landslides, percent
 from landslide.training.devices import choose_device
 from tasks.map import map_case
-from tasks.stage import path, submit
+from tasks.stage import run
 
 
 @flow(name="map-event", flow_run_name="map {case.id}")
 def map_event(
     case: Case, ensemble: Path, out: Path, store: Path = Path("store"), options: MapOptions = MapOptions()
 ) -> Path:
-    """Map an event into the folder `out`: probability.tif, landslides.gpkg, item.json, quicklook.png, report.html."""
+    """Map an event into the folder `out`: probability.tif, landslides.gpkg, item.json, quicklook.png, report.html.
+
+    Args:
+        case: The event.
+        ensemble: The folder of a trained ensemble.
+        out: The folder to write; an earlier map there is replaced.
+        store: The folder of artifacts.
+        options: How it is mapped.
+    """
     refuse_foreign(out)
-    opened = Ensemble.open(ensemble)
-    prepared = prepare_cases([case], store)[case.id]
-    opened.check_bands(Stack.open(path(prepared, store)).info.bands, f"case {case.id}")
-    request = map_request(prepared["key"], opened.fingerprint(), case.title, options)
-    future = submit(
-        map_case, request, store,
-        case=case, stack=prepared, ensemble=ensemble, options=options, device=choose_device("auto"),
-    )  # fmt: skip
-    folder = path(future.result(), store)
+    opened, artifacts = Ensemble.open(ensemble), ArtifactStore.at(store)
+    stacks = prepare_cases([case], store)
+    opened.check_stacks(stacks, artifacts)
+    stage = MapCase.of(case, stacks[case.id], opened, options, choose_device("auto"))
+    folder = artifacts.path(run(map_case, stage, artifacts))
     with published(out) as draft:
         deliver(folder, draft)
     _show(case, MapSummary.model_validate_json((folder / SUMMARY).read_text()), folder / "quicklook.png", out)

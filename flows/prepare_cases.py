@@ -1,28 +1,36 @@
-"""Cases to prepared cases: the stack, the observation counts and the label of each."""
+"""Cases to stacks: the scenes of each found once, one export a layer, and the layers joined."""
 
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from landslide.artifacts.store import Request
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.cases.case import Case
-from landslide.datasets.stack import Stack, prepare_request
-from landslide.sources.registry import open_source
-from tasks.prepare import prepare_case
-from tasks.stage import path, submit
+from landslide.datasets.layers import EXPORTS, Layer
+from landslide.datasets.stack import BuildStack, open_stack
+from landslide.sources.base import LayerName, SceneList
+from tasks.export_mask import export_mask
+from tasks.export_sentinel1 import export_sentinel1
+from tasks.export_sentinel2 import export_sentinel2
+from tasks.export_terrain import export_terrain
+from tasks.find_scenes import find_scenes
+from tasks.stack import build_stack
+from tasks.stage import submit
 
-References = dict[str, dict[str, str]]
-AT_ONCE = 10  # cases; those that this machine computes take turns
-
-
-@task(name="open source", task_run_name="open {case.id}", persist_result=False)
-def open_case(case: Case) -> Request:
-    """Look up what the source has for a case, and name the result; refuses unusable cases before any pixel is read."""
-    return prepare_request(case, open_source(case))
+Stacks = dict[str, Artifact]
+AT_ONCE = 10  # tasks; exports that this machine computes take turns
+EXPORT_TASKS = {
+    "sentinel1": export_sentinel1,
+    "sentinel2": export_sentinel2,
+    "terrain": export_terrain,
+    "mask": export_mask,
+}
 
 
 def _run_name() -> str:
@@ -32,33 +40,52 @@ def _run_name() -> str:
 
 
 @flow(name="prepare-cases", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))  # type: ignore[arg-type]
-def prepare_cases(cases: list[Case], store: Path) -> References:
-    """Prepare every case; the reference of each by its id."""
-    requests = [open_case.submit(case) for case in cases]
-    futures = [
-        (case, submit(prepare_case, request.result(), store, case=case))
-        for case, request in zip(cases, requests, strict=True)
-    ]
-    references = {case.id: future.result() for case, future in futures}
-    create_table_artifact(key="prepared-cases", table=summary(references, store), description="Prepared cases")
-    return references
+def prepare_cases(cases: list[Case], store: Path) -> Stacks:
+    """Prepare every case; the stack of each by its id."""
+    artifacts = ArtifactStore.at(store)
+    searches = [find_scenes.submit(case, artifacts) for case in cases]
+    found = [search.result() for search in searches]
+    exports = [_export_layers(case, scenes, artifacts) for case, scenes in zip(cases, found, strict=True)]
+    stacks: Stacks = {}
+    for case, scenes, layers in zip(cases, found, exports, strict=True):
+        finished = {name: future.result() for name, future in layers.items()}
+        stacks[case.id] = submit(build_stack, BuildStack.of(case, finished, scenes.missing), artifacts).result()
+    create_table_artifact(key="layers", table=summary(stacks, artifacts), description="Layers of the prepared cases")
+    return stacks
 
 
-def summary(references: References, store: Path) -> list[dict[str, Any]]:
-    """One row a case: size, scenes, bands, the least observed band, landslide pixels."""
+def _export_layers(case: Case, found: SceneList, store: ArtifactStore) -> dict[LayerName, PrefectFuture[Any]]:
+    """The exports of a case's layers, submitted; the mask is made for every case."""
+    return {
+        name: submit(EXPORT_TASKS[name], export.of(case, found, name), store)
+        for name, export in EXPORTS.items()
+        if name in found.layers or name == "mask"
+    }
+
+
+def summary(stacks: Stacks, store: ArtifactStore) -> list[dict[str, Any]]:
+    """One row a layer: scenes, bands, the least observed band, landslide pixels; a missing layer says why."""
     rows = []
-    for name, reference in references.items():
-        info = Stack.open(path(reference, store)).info
-        shares = [share for part in info.parts for share in part.observed.values()]
-        labelled = [part.landslide_pixels for part in info.parts if part.landslide_pixels is not None]
-        rows.append({
-            "case": name,
-            "size": f"{info.parts[0].width} × {info.parts[0].height}",
-            "parts": len(info.parts),
-            "scenes": len(info.scenes),
-            "bands": len(info.bands),
-            "least observed": f"{min(shares):.0%}",
-            "landslide pixels": sum(labelled) if labelled else "no inventory",
-            "artifact": f"{reference['stage']}/{reference['key']}",
-        })  # fmt: skip
+    for case, artifact in stacks.items():
+        stack = open_stack(artifact, store)
+        rows += [_row(case, stack.layers[name], stack.info.layers[name]) for name in stack.info.layers]
+        for name, why in stack.info.missing.items():
+            rows.append(dict.fromkeys(rows[-1]) | {"case": case, "layer": name, "artifact": f"missing: {why}"})
     return rows
+
+
+def _row(case: str, layer: Layer, artifact: Artifact) -> dict[str, Any]:
+    parts = list(layer.info.parts.values())
+    shares = [share for part in parts for share in part.observed.values()]
+    labelled = [part.landslide_pixels for part in parts if part.landslide_pixels is not None]
+    return {
+        "case": case,
+        "layer": layer.info.layer,
+        "size": f"{parts[0].grid.width} × {parts[0].grid.height}",
+        "parts": len(parts),
+        "scenes": len(layer.info.scenes),
+        "bands": len(layer.info.bands),
+        "least observed": f"{min(shares):.0%}" if shares else None,
+        "landslide pixels": sum(labelled) if labelled else None,
+        "artifact": f"{artifact.stage}/{artifact.key}",
+    }

@@ -1,7 +1,6 @@
-"""Pictures in Prefect's UI."""
+"""Results as artifacts in Prefect's UI."""
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from PIL import Image
 from prefect.artifacts import create_markdown_artifact
 
-from landslide.evaluation.results import METRICS
+from landslide.evaluation.results import EvaluationReport, SelectorResult
 
 PICTURE_SIDE = 1000  # pixels
 FIGURES = ("curve", "performance", "reliability", "sizes")  # of an evaluation
@@ -23,37 +22,33 @@ def show_answer(key: str, title: str, picture: Path, rows: Sequence[Mapping[str,
 
 
 def show_scores(key: str, name: str, folder: Path) -> None:
-    """Scores, ways of choosing and figures of an ensemble as an artifact. Within a flow."""
-    metrics = json.loads((folder / METRICS).read_text())
-    cases = {"pooled": metrics["pooled"], **metrics["cases"]}
-    scores = [[case, row["f1"], row["precision"], row["recall"]] for case, row in cases.items()]
-    drawn = [folder / f"{figure}.png" for figure in FIGURES]
+    """Scores, selectors and figures of an evaluation in a folder as an artifact. Within a flow."""
+    report = EvaluationReport.read(folder)
+    cases = {"pooled": report.pooled, **report.cases}
+    rows = [[case, scores.f1, scores.precision, scores.recall] for case, scores in cases.items()]
+    figures = [folder / f"{figure}.png" for figure in FIGURES]
     lines = [
-        f"## {name}: {metrics['way']}, {metrics['size']} members, on {', '.join(metrics['cases'])}", "",
-        *table([["case", "F1", "precision", "recall"], *scores]), "",
-        f"Median member: F1 {metrics['median_member_f1']:.3f}.",
-        *(_ways(metrics["ways"]) if len(metrics["ways"]) > 1 else []),
-        *(f"\n{embedded(picture, picture.stem)}" for picture in drawn if picture.exists()),
+        f"## {name}: {report.selector}, {report.size} members, on {', '.join(report.cases)}", "",
+        *table([["case", "F1", "precision", "recall"], *rows]), "",
+        f"Median member: F1 {report.median_member_f1:.3f}.",
+        *(_selectors(report.selectors) if len(report.selectors) > 1 else []),
+        *(f"\n{embedded(figure, figure.stem)}" for figure in figures if figure.exists()),
         "", f"Files: `{folder}`",
     ]  # fmt: skip
-    f1 = metrics["pooled"]["f1"]
-    said = "F1 undefined" if f1 is None else f"F1 {f1:.3f}"
-    create_markdown_artifact(
-        key=key, markdown="\n".join(lines), description=f"{said} on {len(metrics['cases'])} case(s)"
-    )
+    f1 = report.pooled.f1
+    description = f"{'F1 undefined' if f1 is None else f'F1 {f1:.3f}'} on {len(report.cases)} case(s)"
+    create_markdown_artifact(key=key, markdown="\n".join(lines), description=description)
 
 
-def _ways(ways: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Ways of choosing members beside each other."""
-    header = ["way", "members", "validation F1, held out", "test F1", "gain over the published way", "ECE"]
-    rows = [
-        [way["way"], way["members"], way["held_out_f1"], way["pooled"]["f1"], way["gain"], way["ece"]] for way in ways
-    ]
-    return ["", "### Ways of choosing", "", *table([header, *rows])]
+def _selectors(results: Sequence[SelectorResult]) -> list[str]:
+    """A table that compares the selectors."""
+    header = ["selector", "members", "validation F1, held out", "test F1", "gain over the published selector", "ECE"]
+    rows = [[one.selector, one.members, one.held_out_f1, one.pooled.f1, one.gain, one.ece] for one in results]
+    return ["", "### Selectors", "", *table([header, *rows])]
 
 
 def table(rows: Sequence[Iterable[object]]) -> list[str]:
-    """Lines of Markdown, of which the first is the header."""
+    """Lines of Markdown; the first row is the header."""
     header, *rest = ([_cell(value) for value in row] for row in rows)
     return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rest)]
 
@@ -64,11 +59,11 @@ def _cell(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def embedded(picture: Path, says: str) -> str:
-    """Markdown of a picture, made small, as a data URI of about 100 kB: Prefect's database keeps every artifact."""
+def embedded(picture: Path, description: str) -> str:
+    """Markdown of a picture as a data URI, scaled down to about 100 kB: Prefect's database keeps every artifact."""
     buffer = BytesIO()
     with Image.open(picture) as image:
         small = image.convert("RGB")
     small.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     small.save(buffer, "JPEG", quality=80)
-    return f"![{says}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+    return f"![{description}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"

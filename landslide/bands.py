@@ -1,7 +1,7 @@
-"""The bands of a stack, as data: name, unit, sensor, and how each behaves when a tile is flipped or turned.
+"""The table of bands: name, unit, sensor, how each is computed, and how it transforms under a flip or rotation.
 
-A new band is one row in `BANDS`; a band set is a list of names. Nothing else in the code knows a band by its index.
-Every change is post minus pre: vegetation loss is a negative dNDVI.
+To add a band, add a row to `BANDS`; a band set is a list of band names. No other code refers to a band by its index.
+Every change band is post minus pre, so vegetation loss is a negative dNDVI.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ Symmetry = Literal["scalar", "north", "east"]
 
 @dataclass(frozen=True)
 class Band:
-    """One band. `symmetry` is scalar, or the component of a direction that turns with the picture."""
+    """A band. `symmetry` is `scalar`, or which component of a direction it is; components change under flips."""
 
     name: str
     unit: str
     sensor: str
-    how: str
+    method: str
     symmetry: Symmetry = "scalar"
 
 
@@ -30,19 +30,19 @@ def _table(*rows: Band) -> dict[str, Band]:
 
 def _sar() -> list[Band]:
     rows = []
-    for key, what in (("vv", "VV"), ("vh", "VH"), ("ratio", "VH − VV")):
+    for key, name in (("vv", "VV"), ("vh", "VH"), ("ratio", "VH − VV")):
         rows += [
-            Band(f"{key}_pre", "dB", "s1", f"{what}, mean of linear power before the event, per orbit"),
-            Band(f"{key}_post", "dB", "s1", f"{what}, the same after the event"),
-            Band(f"{key}_change", "dB", "s1", f"{what}, after minus before within each orbit, then averaged"),
+            Band(f"{key}_pre", "dB", "s1", f"{name}, mean of linear power before the event, per orbit"),
+            Band(f"{key}_post", "dB", "s1", f"{name}, mean of linear power after the event, per orbit"),
+            Band(f"{key}_change", "dB", "s1", f"{name}, post minus pre per orbit, averaged over orbits"),
         ]
     return rows
 
 
 def _landslide4sense() -> list[Band]:
-    """The 14 channels of Landslide4Sense, each divided by a constant of the set, so without a physical unit."""
-    optical = [Band(f"l4s_b{i}", "1", "l4s", f"Sentinel-2 band {i} as the set numbers them") for i in range(1, 13)]
-    return [*optical, Band("l4s_slope", "1", "l4s", "slope"), Band("l4s_elevation", "1", "l4s", "elevation")]
+    """The 14 channels of Landslide4Sense. Each was divided by a constant, so none has a physical unit."""
+    optical = [Band(f"l4s_b{i}", "1", "s2", f"Sentinel-2 band {i} in the dataset's numbering") for i in range(1, 13)]
+    return [*optical, Band("l4s_slope", "1", "dem", "slope"), Band("l4s_elevation", "1", "dem", "elevation")]
 
 
 BANDS: dict[str, Band] = _table(
@@ -51,16 +51,16 @@ BANDS: dict[str, Band] = _table(
     Band("slope", "°", "dem", "Horn (1981), on the DEM's metric grid"),
     Band("northness", "1", "dem", "cosine of the downslope direction, clockwise from north; 0 where flat", "north"),
     Band("eastness", "1", "dem", "sine of the downslope direction, clockwise from north; 0 where flat", "east"),
-    Band("dndvi_median", "1", "s2", "median NDVI after minus median NDVI before"),
-    Band("dndvi_greenest", "1", "s2", "greatest NDVI after minus greatest NDVI before"),
+    Band("dndvi_median", "1", "s2", "median NDVI, post minus pre"),
+    Band("dndvi_greenest", "1", "s2", "maximum NDVI, post minus pre"),
     Band("plan_curvature", "1/m", "dem", "Zevenbergen and Thorne (1987)"),
     Band("profile_curvature", "1/m", "dem", "Zevenbergen and Thorne (1987)"),
-    Band("dgrvi", "1", "s2", "median (green − red)/(green + red) after minus before"),
+    Band("dgrvi", "1", "s2", "median (green − red)/(green + red), post minus pre"),
     Band("blue_post", "1", "s2", "median reflectance after the event"),
     Band("green_post", "1", "s2", "median reflectance after the event"),
     Band("red_post", "1", "s2", "median reflectance after the event"),
-    Band("rg_change", "1", "s2", "red over green, after minus before"),
-    Band("brightness_change", "1", "s2", "mean visible reflectance, after minus before"),
+    Band("rg_change", "1", "s2", "red / green, post minus pre"),
+    Band("brightness_change", "1", "s2", "mean visible reflectance, post minus pre"),
     Band("water", "1", "water", "1 on permanent water, 0 elsewhere"),
     *_landslide4sense(),
 )
@@ -74,37 +74,39 @@ BAND_SETS: dict[str, tuple[str, ...]] = {
     "s2": _S2,
     "s1s2": _S1 + _S2,
     "all": _S1 + _TERRAIN + _S2,
-    # Changes alone: reflectance as such differs between levels of processing by more than between forest and debris.
+    # Only changes: absolute reflectance differs more between processing levels than between forest and debris.
     "visible": ("dgrvi", "rg_change", "brightness_change", "slope", "northness", "eastness"),
     "dndvi": ("dndvi_median",),
     "landslide4sense": tuple(band.name for band in _landslide4sense()),
 }
 
 
-def known(names: Iterable[str]) -> tuple[str, ...]:
-    """The names as a tuple; BandError if one is not in `BANDS` or stands twice."""
-    found = tuple(names)
-    unknown = [name for name in found if name not in BANDS]
+def check_bands(names: Iterable[str]) -> tuple[str, ...]:
+    """The names as a tuple. Raises BandError if a name is not in `BANDS` or is repeated."""
+    bands = tuple(names)
+    unknown = [name for name in bands if name not in BANDS]
     if unknown:
         raise BandError(
             f"unknown band(s) {unknown}; known are {', '.join(BANDS)}. Correct the name or add it to bands.py"
         )
-    if len(set(found)) != len(found):
-        raise BandError(f"a band stands twice in {list(found)}; name each once")
-    return found
+    if len(set(bands)) != len(bands):
+        raise BandError(f"a band is repeated in {list(bands)}; name each band once")
+    return bands
 
 
-def positions(wanted: Sequence[str], present: Sequence[str], where: str) -> list[int]:
-    """Index of each wanted band among those present; BandError naming `where` if one is missing."""
-    missing = [name for name in wanted if name not in present]
+def band_indices(requested: Sequence[str], available: Sequence[str], where: str) -> list[int]:
+    """Index of each requested band in the available ones. Raises BandError, naming `where`, if one is missing."""
+    missing = [name for name in requested if name not in available]
     if missing:
-        raise BandError(f"{where} has no band {missing}; it has {list(present)}. Choose another band set or source")
-    return [list(present).index(name) for name in wanted]
+        raise BandError(f"{where} has no band {missing}; it has {list(available)}. Choose another band set or source")
+    return [list(available).index(name) for name in requested]
 
 
-def directions(bands: Sequence[str]) -> list[tuple[int, int]]:
-    """Where the northward and eastward components of directions are; BandError for one without the other."""
+def direction_pairs(bands: Sequence[str]) -> list[tuple[int, int]]:
+    """Indices of the (northward, eastward) components of each direction. Raises BandError if one is missing."""
     north, east = ([i for i, band in enumerate(bands) if BANDS[band].symmetry == side] for side in ("north", "east"))
     if len(north) != len(east):
-        raise BandError(f"band set {list(bands)} holds one component of a direction without the other. Add it")
+        raise BandError(
+            f"band set {list(bands)} has one component of a direction without the other. Add the missing component"
+        )
     return list(zip(north, east, strict=True))

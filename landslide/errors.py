@@ -1,36 +1,36 @@
-"""What can go wrong, by name. Every message names the value, the file and what to do next."""
+"""The library's exceptions. Every message names the value, the file and the next action."""
 
 
 class LandslideError(Exception):
-    """Anything this library refuses or fails at on purpose."""
+    """Base class of the library's exceptions."""
 
 
 class InputError(LandslideError, ValueError):
-    """What the user gave cannot be used: a case, an experiment, a file, an option."""
+    """A case, experiment, file or option given by the user cannot be used."""
 
 
 class GridError(InputError):
-    """The area of interest has no usable grid, or two grids that must agree do not."""
+    """The area of interest has no usable grid, or two grids that must match do not."""
 
 
 class BandError(InputError):
-    """A band is unknown, missing, or in another order than asked for."""
+    """A band is unknown or missing, or bands are in a different order than requested."""
 
 
 class SourceError(InputError):
-    """A source cannot deliver: no catalogue, no scene in a window, unreadable or mislabelled files."""
+    """A source cannot deliver: no catalogue, no scene in a window, or unreadable or mislabelled files."""
 
 
 class EmptyWindowError(SourceError):
-    """A window of a case holds no usable scene."""
+    """A time window of a case contains no usable scene."""
 
 
 class NoOverlapError(SourceError):
-    """What the source has lies outside the case's area of interest."""
+    """The source's data lie outside the case's area of interest."""
 
 
 class InventoryError(InputError):
-    """An inventory cannot be read or holds nothing for this case."""
+    """An inventory cannot be read, or has no polygon for this case."""
 
 
 class StoreError(LandslideError):
@@ -38,12 +38,12 @@ class StoreError(LandslideError):
 
 
 class ServiceError(LandslideError):
-    """A service did not deliver in spite of all retries; the same command goes on from there."""
+    """A remote service failed after all retries. Running the same command again resumes the work."""
 
 
 class TrainingError(LandslideError):
-    """No member came out of training, or training cannot start on these tiles."""
+    """No member was trained, or training cannot start on these tiles."""
 
 
 class CrashError(TrainingError):
-    """A member's process ended before its result was there; another attempt goes on from its last checkpoint."""
+    """A member's process ended before it wrote its result. The next attempt resumes from the last checkpoint."""

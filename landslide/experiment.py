@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from landslide.bands import BAND_SETS, BANDS, directions, known
+from landslide.bands import BAND_SETS, BANDS, check_bands, direction_pairs
 from landslide.cases.case import Case, load_case
 from landslide.cases.fields import ROLES, Identifier, LocalPath, Role, Strict, load, with_todays_keys
 from landslide.ensembles.thresholds import Rule
@@ -58,9 +58,9 @@ def _named_sets(value: object) -> object:
     return {name: BAND_SETS[name] for name in value}
 
 
-def _whole(bands: tuple[str, ...]) -> tuple[str, ...]:
-    """A direction turns with the picture only as a whole."""
-    directions(bands)
+def _with_whole_directions(bands: tuple[str, ...]) -> tuple[str, ...]:
+    """Flips and turns mix northness and eastness, so a band set holds both or neither."""
+    direction_pairs(bands)
     return bands
 
 
@@ -87,7 +87,9 @@ def _selector(name: str) -> str:
 
 Architecture = Annotated[str, _one_of(ARCHITECTURES, "architecture")]
 Loss = Annotated[str, _one_of(LOSSES, "loss")]
-Bands = Annotated[tuple[str, ...], AfterValidator(known), AfterValidator(_whole), Field(min_length=1)]
+Bands = Annotated[
+    tuple[str, ...], AfterValidator(check_bands), AfterValidator(_with_whole_directions), Field(min_length=1)
+]
 
 
 class Split(Strict):
@@ -108,23 +110,36 @@ class Split(Strict):
 class Experiment(Strict):
     """A grid of members on a set of cases.
 
-    `epochs`, `min_epochs`, `patience` and `lr_patience` count epochs of `samples_per_epoch` crops; `crop` is in pixels;
-    `background_fraction` is the share of crops without a landslide; `separation_km` is the least distance between cases of
-    different roles; `within_event` lets such cases be of one event: of one date and less than 100 km apart; `members_per_gpu`
-    is how many members train on one GPU at a time, `auto` as many as a trial finds worth it.
+    Fields that change the published protocol are off by default; `mode: fast` sets some of them.
 
-    What follows changes the protocol; `mode: fast` is a set of it. `precision` is the arithmetic, `auto` being bfloat16
-    where a probe shows that the processor gains by it; `lr_schedule` the course of the learning rate; `min_lr_ratio` ends a
-    member whose rate has fallen below this share of its first; `ema_decay` is the decay, a step, of an average of the
-    weights, which is then what is validated and kept; `validate_every` counts epochs; `stop_collapsed_after` so many epochs
-    a member ends that maps no better than a map that is landslide all over; `compiled` lets torch fuse a network's
-    small kernels, which pays for long members on a GPU; `halving_epochs` are epochs after which the worse half of each
-    architecture stops.
-
-    `selection` is how members become an ensemble, all of it on validation cases. `paper` is the best `ensemble_size`,
-    equal votes, cut at 0.5; `auto` is `stacked` where three or more cases validate, else `paper`. Every other selector is
-    calibrated by `calibration` and cut by the rule `threshold`: a number, `f1` (or another F-beta), `cost 5` (of a
-    miss, in false alarms), `precision 0.8`.
+    Attributes:
+        id: Names the folder of results.
+        preset: Defaults: `paper` is the protocol of arXiv 2310.05959, `quick` a small grid.
+        cases: Case files.
+        split: Case ids per role, where they differ from the roles in the case files.
+        band_sets: Names of built-in sets, or a mapping from a name to bands.
+        encoder: Any encoder of segmentation-models-pytorch.
+        epochs: Of `samples_per_epoch` crops each; also the unit of `min_epochs`, `patience` and `lr_patience`.
+        crop: Side of a training crop in pixels.
+        background_fraction: Share of crops without a landslide.
+        precision: Arithmetic of training; `auto` takes bfloat16 where a trial shows that the processor is faster in it.
+        lr_schedule: Course of the learning rate.
+        min_lr_ratio: A member ends once its rate has fallen below this share of its first.
+        ema_decay: Decay per step of an exponential average of the weights, which is then validated and kept; 0 is off.
+        validate_every: Epochs between two validations.
+        stop_collapsed_after: Epochs after which a member ends that scores no better than a map that is landslide
+            everywhere; 0 is off.
+        compiled: Compile networks with torch, which pays for long training on a GPU.
+        halving_epochs: Epochs after which the worse half of each architecture stops.
+        members_per_gpu: Members that train on one GPU at a time; `auto` measures how many pay.
+        selection: The selector that turns members into an ensemble, on validation cases alone. `paper` is the best
+            `ensemble_size` with equal weights, cut at 0.5; `auto` is `stacked` where three or more cases validate, else
+            `paper`.
+        calibration: Of every selector but `paper`.
+        threshold: Of every selector but `paper`: a number, `f1` (or another F-beta), `cost 5` (of a miss, in false
+            alarms), `precision 0.8`.
+        separation_km: Least distance between cases of different roles.
+        within_event: Let cases of different roles be of one event: one date and less than 100 km apart.
     """
 
     RENAMED: ClassVar[Mapping[str, str]] = {

@@ -1,7 +1,7 @@
-"""Progress without a dependency on who shows it.
+"""Progress reporting that does not depend on how progress is displayed.
 
-The library says how far a piece of work is; a caller (the command line, a flow) may install a reporter for its own
-context. Without one nothing is shown.
+The library reports how much of a task is done. A caller (the command line, a flow) may install a reporter in its own
+context. Without a reporter, progress is discarded.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,20 +10,20 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Update = Callable[[float, str], None]  # how much is done of the total, and a word on how it goes
-Reporter = Callable[[str, float], AbstractContextManager[Update]]  # a description and the total
+Update = Callable[[float, str], None]  # the amount done so far, and a short note such as a score
+Reporter = Callable[[str, float], AbstractContextManager[Update]]  # the task's description and total amount
 
 _reporter: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def meter(description: str, total: float) -> AbstractContextManager[Update]:
-    """Work that tells how far it is by calling what the block is given."""
+    """A context manager that yields the function to call with the progress of one task."""
     reporter = _reporter.get()
-    return nullcontext(_silent) if reporter is None else reporter(description, total)
+    return nullcontext(_discard) if reporter is None else reporter(description, total)
 
 
 def track(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """Yield the items in order, telling the installed reporter how far the walk is."""
+    """Yield the items in order and report the number done to the installed reporter."""
     with meter(description, len(items)) as update:
         for done, item in enumerate(items, 1):
             yield item
@@ -32,7 +32,7 @@ def track(items: Sequence[Item], description: str) -> Iterator[Item]:
 
 @contextmanager
 def reporting(reporter: Reporter) -> Iterator[None]:
-    """Show the progress of everything inside the block through `reporter(description, total)`."""
+    """Report the progress of every task inside the block to `reporter(description, total)`."""
     token = _reporter.set(reporter)
     try:
         yield
@@ -42,13 +42,13 @@ def reporting(reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def also_reporting(reporter: Reporter) -> Iterator[None]:
-    """As `reporting`, beside whoever is shown progress already."""
+    """Like `reporting`, in addition to the reporter that is already installed."""
     outer = _reporter.get()
 
     @contextmanager
     def both(description: str, total: float) -> Iterator[Update]:
         with (
-            outer(description, total) if outer else nullcontext(_silent) as first,
+            outer(description, total) if outer else nullcontext(_discard) as first,
             reporter(description, total) as second,
         ):
 
@@ -62,5 +62,5 @@ def also_reporting(reporter: Reporter) -> Iterator[None]:
         yield
 
 
-def _silent(_: float, __: str) -> None:
-    """Nobody looks."""
+def _discard(_: float, __: str) -> None:
+    """The update function used when no reporter is installed."""

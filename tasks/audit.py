@@ -1,17 +1,12 @@
-"""Prepared cases to the leakage audit."""
+"""Stacks by role to the leakage audit."""
 
-from pathlib import Path
-
-from landslide.artifacts.store import Request
-from landslide.datasets.leakage import audit
-from landslide.datasets.stack import Stack
-from tasks.stage import obtain, path, stage
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
+from landslide.datasets.leakage import AuditCases
+from tasks.stage import box
 
 
-@stage(name="audit", task_run_name="audit")
-def audit_cases(
-    request: Request, store: Path, bands: list[str], cases: dict[str, list[dict[str, str]]]
-) -> dict[str, str]:
-    """The audit of the prepared cases of each role, whatever it finds."""
-    stacks = {role: [Stack.open(path(case, store)) for case in group] for role, group in cases.items()}
-    return obtain(request, store, lambda folder: audit(bands, stacks, folder))
+@box(name="audit")
+def audit_cases(stage: AuditCases, store: ArtifactStore) -> Artifact:
+    """Look for pixels of one role that are repeated in another."""
+    return store.get_or_build(stage)

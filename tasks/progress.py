@@ -1,16 +1,30 @@
 """How far a piece of work is, in Prefect's UI."""
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from time import monotonic
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from landslide.progress import Reporter, Update
+from landslide.cases.case import Case
+from landslide.progress import Reporter, Update, also_reporting
 
 EVERY = 2.0  # seconds between two updates of what the UI shows
+LOCAL = threading.BoundedSemaphore(2)  # layers that are computed on this machine at once
+
+
+@contextmanager
+def exporting(case: Case, layer: str) -> Iterator[None]:
+    """Show a layer's progress in the UI, and wait for one of two turns where this machine computes it.
+
+    Layers that a service computes wait for the service, and share its limit of requests instead.
+    """
+    turn = nullcontext() if case.source.kind == "earthengine" else LOCAL
+    with turn, also_reporting(in_ui(f"progress-{case.id}-{layer}")):
+        yield
 
 
 def in_ui(key: str) -> Reporter:

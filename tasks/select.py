@@ -1,16 +1,12 @@
-"""Predictions of validation cases to ways of choosing members."""
+"""Predictions of validation cases to what each selector makes of them."""
 
-from pathlib import Path
-
-from landslide.artifacts.store import Request
-from landslide.ensembles.select import Rules, select
-from tasks.predict import Shelf, open_library
-from tasks.stage import obtain, stage
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
+from landslide.ensembles.select import SelectMembers
+from tasks.stage import box
 
 
-@stage(name="select", task_run_name="select {title}")
-def select_members(
-    request: Request, store: Path, title: str, members: list[str], shelves: dict[str, Shelf], rules: Rules
-) -> dict[str, str]:
-    """Weights, calibration, threshold of every way; `members` are keys in the order of rank."""
-    return obtain(request, store, lambda folder: select(open_library(members, shelves, store), rules, folder))
+@box(name="select")
+def select_members(stage: SelectMembers, store: ArtifactStore) -> Artifact:
+    """Choose weights, calibration and threshold with every selector."""
+    return store.get_or_build(stage)

@@ -1,17 +1,12 @@
-"""Prepared cases to the training store."""
+"""Stacks of the training and validation cases to the training store."""
 
-from pathlib import Path
-
-from landslide.artifacts.store import Request
-from landslide.datasets.stack import Stack
-from landslide.datasets.training_store import tile
-from tasks.stage import obtain, path, stage
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
+from landslide.datasets.training_store import TileCases
+from tasks.stage import box
 
 
-@stage(name="tile", task_run_name="tile")
-def tile_cases(
-    request: Request, store: Path, bands: list[str], cases: dict[str, list[dict[str, str]]]
-) -> dict[str, str]:
-    """The tiles of the prepared cases of each role."""
-    stacks = {role: [Stack.open(path(case, store)) for case in group] for role, group in cases.items()}
-    return obtain(request, store, lambda folder: tile(bands, stacks, folder))
+@box(name="tile")
+def tile_cases(stage: TileCases, store: ArtifactStore) -> Artifact:
+    """Write the training store."""
+    return store.get_or_build(stage)

@@ -1,20 +1,16 @@
-"""Tiles to one member."""
+"""The training store to one member, and the trials that come before."""
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
 
-from landslide.artifacts.store import Artifact, Request, Store
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.errors import CrashError
-from landslide.models.member import MemberSpec
-from landslide.training.records import Schedule
-from landslide.training.tuning import gpu_sharing
-from landslide.training.tuning.precision import Probe, measure
-from landslide.training.workers import pool
-from landslide.training.workers.slots import lease
-from tasks.stage import obtain, path, stage
+from landslide.training.train_member import TrainMember
+from landslide.training.tuning.gpu_sharing import MeasureSharing
+from landslide.training.tuning.precision import MeasurePrecision
+from tasks.stage import box
 
 
 def _crashed(_: Any, __: Any, state: Any) -> bool:
@@ -22,71 +18,23 @@ def _crashed(_: Any, __: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), CrashError)
 
 
-@stage(name="train", task_run_name="train {name}", retries=2, retry_condition_fn=_crashed)
-def train_member(
-    request: Request,
-    store: Path,
-    name: str,
-    spec: MemberSpec,
-    schedule: Schedule,
-    tiles: dict[str, str],
-    device: str,
-    members_per_gpu: int,
-    until: int | None,
-) -> dict[str, str]:
-    """One member of the grid, in a process of its own, from its last checkpoint where an attempt was cut off.
-
-    One that stops after the epoch `until` keeps a checkpoint; `forget` removes it.
-    """
-    workspace = Store(store).workspace(_whole(request))
-
-    def build(folder: Path) -> None:
-        with lease(device, members_per_gpu) as place:
-            job = pool.Job(
-                name=name, spec=spec, schedule=schedule, tiles=path(tiles, store), device=place, folder=folder,
-                workspace=workspace, until=until,
-            )  # fmt: skip
-            # by its module: Dask sends this function by value, and processes do not travel
-            pool.TRAINERS.run(job, get_run_logger().info)
-
-    reference = obtain(request, store, build)
-    if until is None:
-        shutil.rmtree(workspace, ignore_errors=True)
-    return reference
+@box(name="train", retries=2, retry_condition_fn=_crashed)
+def train_member(stage: TrainMember, store: ArtifactStore) -> Artifact:
+    """Train a member, from its last checkpoint where an attempt was cut off."""
+    log = get_run_logger().info
+    artifact = store.get_or_build(stage, lambda folder: stage.build(folder, store, log))
+    if stage.until is None:
+        stage.forget(store)
+    return artifact
 
 
-def forget(reference: dict[str, str], store: Path) -> None:
-    """Remove what a member that stopped at a rung would go on from."""
-    manifest = Store(store).manifest(Artifact.model_validate(reference))
-    request = Request.model_validate({name: manifest[name] for name in Request.model_fields})
-    shutil.rmtree(Store(store).workspace(_whole(request)), ignore_errors=True)
+@box(name="precision")
+def measure_precision(stage: MeasurePrecision, store: ArtifactStore) -> Artifact:
+    """Try which arithmetic a processor is faster in, where a member would train."""
+    return store.get_or_build(stage)
 
 
-def _whole(request: Request) -> Request:
-    """The request for the member itself, whose checkpoints all its rungs share."""
-    parameters = {name: value for name, value in request.parameters.items() if name != "until"}
-    return request.model_copy(update={"parameters": parameters})
-
-
-@stage(name="probe", task_run_name="probe {probe.architecture}")
-def probe_precision(request: Request, store: Path, probe: Probe) -> dict[str, str]:
-    """Which arithmetic a processor is faster in, tried where a member would train."""
-
-    def build(folder: Path) -> None:
-        with lease(probe.device) as place:
-            measure(probe.model_copy(update={"device": place}), folder)
-
-    return obtain(request, store, build)
-
-
-@stage(name="packing", task_run_name="try how many members fit")
-def probe_packing(
-    request: Request, store: Path, spec: MemberSpec, schedule: Schedule, tiles: dict[str, str], device: str
-) -> dict[str, str]:
-    """How many members a GPU carries at a time, tried where they would train."""
-
-    def build(folder: Path) -> None:
-        with lease(device) as place:
-            gpu_sharing.measure(spec, schedule, path(tiles, store), place, folder)
-
-    return obtain(request, store, build)
+@box(name="gpu-sharing")
+def measure_sharing(stage: MeasureSharing, store: ArtifactStore) -> Artifact:
+    """Try how many members a GPU carries at a time."""
+    return store.get_or_build(stage)

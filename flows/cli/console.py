@@ -1,4 +1,4 @@
-"""What a run looks like in a terminal: progress bars, tables, errors in plain words, exit codes."""
+"""A run in a terminal: progress bars, tables, errors in one line, exit codes."""
 
 import json
 import os
@@ -41,7 +41,7 @@ console = Console(stderr=True)
 
 @contextmanager
 def session(verbose: bool) -> Iterator[None]:
-    """Progress on the terminal while a flow runs; errors of ours become one line and an exit code."""
+    """Show progress while a flow runs; a LandslideError becomes one line and an exit code."""
     for name, value in ENVIRONMENT.items():
         if not (verbose and "LOGGING" in name):
             os.environ.setdefault(name, value)
@@ -58,7 +58,7 @@ def session(verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the run at once: Prefect would wait for members in training, and nothing half-written can stay."""
+    """Ctrl-C ends the process at once: Prefect would wait for members in training. Writes are atomic."""
 
     def stop(*_: object) -> None:
         console.show_cursor(True)
@@ -73,14 +73,14 @@ def _interruptible() -> Iterator[None]:
 
 
 def fail(error: Exception, code: int) -> None:
-    """Say what went wrong and leave."""
+    """Print an error and exit with a code."""
     console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
     console.print(str(error), markup=False, highlight=False)
     raise typer.Exit(code)
 
 
 class _Remaining(TimeRemainingColumn):
-    """By the pace so far, unless the work tells itself how long it will take."""
+    """Time left by the pace so far; empty where the note already says it."""
 
     def render(self, task: Task) -> Text:
         return Text("") if task.fields["note"].endswith("left") else super().render(task)
@@ -100,14 +100,14 @@ def _reporter(progress: Progress) -> Reporter:
         bar = progress.add_task(description, total=total, note="")
         try:
             yield lambda done, note: progress.update(bar, completed=done, note=note)
-        finally:  # a walk may end early, and a grid has more bars than a screen has lines
+        finally:  # also after an error, and because a grid has more members than a screen has lines
             progress.remove_task(bar)
 
     return report
 
 
 def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
-    """A result on standard output: a table for people, one JSON object for machines."""
+    """Print a result on standard output: a table, or one JSON object."""
     if as_json:
         print(json.dumps(result, default=str))
         return
@@ -118,7 +118,7 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Rows with the same keys as a table for people."""
+    """Print rows with the same keys as a table."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in rows[0]:
         table.add_column(name)
@@ -128,7 +128,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
 
 
 def cell(value: Any) -> str:
-    """A value as people read it."""
+    """A value as a table shows it."""
     if value is None:
         return "–"
     if isinstance(value, (list, tuple)):

@@ -1,10 +1,8 @@
-"""The demonstration: a simulated world, members trained on some of its events, a map of one that none of them saw.
+"""The demonstration: a simulated world, members trained on some of its events, and a map of one that none of them saw.
 
-With `earthengine` the world's scenes are served by a simulated Earth Engine on loopback, and the unmodified client asks
-it for everything: the whole way without an account.
+With `earthengine` the scenes are served by a simulated Earth Engine on loopback, which the unmodified client talks to.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,13 +16,15 @@ from prefect import flow
 from flows.map_event import map_event
 from flows.training.train_ensemble import train_ensemble
 from landslide.cases.case import Case, load_case
+from landslide.evaluation.results import EvaluationReport
+from landslide.mapping.summary import SUMMARY, MapSummary
 from landslide.simulation.world import World, simulate_world
 
 EVENTS, SIZE, SEED = 6, 320, 7
 
 
 def run_demo(out: Path, source: str = "stac") -> dict[str, Any]:
-    """Everything from nothing into `out`; a second run finds all of it done. The figures that matter, by name."""
+    """Run everything into `out` and return the main figures by name; a second run takes all results from the store."""
     out.mkdir(parents=True, exist_ok=True)
     world = simulate_world(out / "world", EVENTS, SIZE, SEED)
     if source == "stac":
@@ -36,15 +36,15 @@ def run_demo(out: Path, source: str = "stac") -> dict[str, Any]:
 def _run(world: World, out: Path) -> dict[str, Any]:
     event = load_case(world.cases[-1])
     folders = scenes_to_maps(world.experiment, [event], out / "store", out / "map")
-    scores = json.loads((folders["results"] / "metrics.json").read_text())
-    summary = json.loads((folders[event.id] / "summary.json").read_text())
+    report = EvaluationReport.read(folders["results"])
+    summary = MapSummary.model_validate_json((folders[event.id] / SUMMARY).read_text())
     return {
         "event": event.title,
-        "test F1 of the ensemble": scores["pooled"]["f1"],
-        "test F1 of its median member": scores["median_member_f1"],
-        "test F1 of the best dNDVI threshold": scores["baseline_dndvi"]["f1"],
-        "members": scores["size"],
-        "landslides mapped": summary["landslides"],
+        "test F1 of the ensemble": report.pooled.f1,
+        "test F1 of its median member": report.median_member_f1,
+        "test F1 of the best dNDVI threshold": report.baseline_dndvi and report.baseline_dndvi.pooled.f1,
+        "members": report.size,
+        "landslides mapped": summary.landslides,
         "results": folders["results"],
         "map": folders[event.id],
         "report of the experiment": folders["results"].parent / "report.html",

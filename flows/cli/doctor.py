@@ -1,8 +1,9 @@
-"""What is installed, reachable and writable here, and how to get what is not."""
+"""`landslide doctor`: what is installed, reachable and writable on this machine, and how to get what is not."""
 
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,13 +12,17 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from landslide.artifacts.store import writable
+from landslide.artifacts.atomic import writable
 from landslide.errors import ServiceError, SourceError, StoreError
 
-PACKAGES = (
-    "torch", "segmentation-models-pytorch", "prefect", "rasterio", "xarray", "rioxarray", "odc-geo", "odc-stac",
-    "pystac-client", "geopandas", "h5py", "safetensors", "earthengine-api",
-)  # fmt: skip
+EXTRAS = {
+    "archives": "the archive of Landslide4Sense as a source",
+    "cloud": "shared storage in a bucket, and Earth Engine exports through one",
+    "dask": "`landslide train --dask`",
+    "preview": "`landslide preview`",
+    "bench": "the benchmarks against other packages",
+    "dev": "the tests and the linters",
+}
 CATALOGUES = {
     "Planetary Computer": "https://planetarycomputer.microsoft.com/api/stac/v1",
     "Earth Search": "https://earth-search.aws.element84.com/v1",
@@ -27,10 +32,14 @@ Finding = dict[str, Any]
 
 
 def examine(store: Path) -> list[Finding]:
-    """One finding a thing: what, its state (`ok`, `missing`, or `optional` where only some work needs it), detail."""
+    """One finding for each check: `what`, `state` and `detail`.
+
+    `state` is `ok`, `missing`, or `optional` where only some commands need it.
+    """
     return [
         _python(),
-        *(_package(name) for name in PACKAGES),
+        *(_package(name) for name in requirements()),
+        *(_extra(name, purpose) for name, purpose in EXTRAS.items()),
         _processor(),
         _drivers(),
         _writable(store),
@@ -51,20 +60,43 @@ def _python() -> Finding:
     return _finding("Python", (3, 11) <= sys.version_info < (3, 13), f"{version} (3.11 or 3.12 wanted)")
 
 
-def _package(name: str) -> Finding:
+def requirements(extra: str | None = None) -> list[str]:
+    """The packages that this installation's metadata requires, or those that one of its extras adds."""
+    found = []
+    for requirement in importlib.metadata.requires("landslide") or []:
+        name, marker = re.match(r"[\w.-]+", requirement), re.search(r'extra == "(\w+)"', requirement)
+        if name and name[0] != "landslide" and (marker and marker[1]) == extra:
+            found.append(name[0])
+    return found
+
+
+def _version(package: str) -> str | None:
     try:
-        return _finding(name, True, importlib.metadata.version(name))
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return _finding(name, False, "not installed: pip install -e .")
+        return None
+
+
+def _package(name: str) -> Finding:
+    version = _version(name)
+    return _finding(name, version is not None, version or "not installed: pip install -e .")
+
+
+def _extra(name: str, purpose: str) -> Finding:
+    missing = [package for package in requirements(name) if _version(package) is None]
+    detail = f"for {purpose}"
+    if missing:
+        detail += f": pip install -e '.[{name}]' ({', '.join(missing)} not installed)"
+    return _finding(f"extra {name}", not missing, detail, needed=False)
 
 
 def _processor() -> Finding:
     if importlib.util.find_spec("torch") is None:
         return _finding("GPU", False, "torch is missing", needed=False)
-    import torch
+    from landslide.training.devices import choose_device, device_name, is_gpu
 
-    if torch.cuda.is_available():
-        return _finding("GPU", True, torch.cuda.get_device_name(0))
+    if is_gpu(device := choose_device("auto")):
+        return _finding("GPU", True, device_name(device))
     return _finding("GPU", False, f"none; members train on {os.cpu_count()} cores", needed=False)
 
 
@@ -114,10 +146,10 @@ def _earth_engine() -> list[Finding]:
     """Credentials, project and a request for one pixel; each needs the one before."""
     from landslide.sources.earthengine import session
     from landslide.sources.earthengine.export.pixels import one_pixel
-    from landslide.sources.earthengine.query import patiently
+    from landslide.sources.earthengine.query import with_retries
 
     try:
-        found = session.find()
+        found = session.find_credentials()
     except SourceError as error:
         return [_finding("Earth Engine sign-in", False, f"{error}; only for `source: earthengine`", needed=False)]
     findings = [_finding("Earth Engine sign-in", True, f"{found.kind}, {found.place}")]
@@ -125,7 +157,7 @@ def _earth_engine() -> list[Finding]:
         connected = session.connect()
         findings.append(_finding("Earth Engine project", True, f"{connected.project} at {connected.url}"))
         started = monotonic()
-        patiently(lambda: one_pixel(connected))
+        with_retries(lambda: one_pixel(connected))
         findings.append(_finding("Earth Engine pixel", True, f"one came back in {monotonic() - started:.1f} s"))
     except (SourceError, ServiceError) as error:
         name = "Earth Engine project" if len(findings) == 1 else "Earth Engine pixel"

@@ -1,6 +1,6 @@
-"""What preparing cases will ask of Earth Engine, before anything runs."""
+"""What preparing cases will ask of Earth Engine, before anything is exported."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import Any
 
@@ -8,7 +8,9 @@ from landslide.cases.case import Case
 from landslide.cases.sources import EarthEngineSource
 from landslide.errors import InputError
 from landslide.progress import track
-from landslide.sources.earthengine.export.estimate import ALLOWANCES
+from landslide.sources.base import LayerRequest
+from landslide.sources.earthengine.export.estimate import ALLOWANCES, estimate
+from landslide.sources.earthengine.expressions.sentinel2 import scored_share
 from landslide.sources.earthengine.source import EarthEngine
 
 __all__ = ["ALLOWANCES", "plan_rows"]
@@ -17,28 +19,42 @@ Row = dict[str, Any]
 
 
 def plan_rows(cases: Sequence[Case]) -> list[Row]:
-    """One row a case; InputError where none of them is computed by Earth Engine. Scenes are looked up, no more."""
-    chosen = [case for case in cases if isinstance(case.source, EarthEngineSource)]
+    """One row a layer; InputError where Earth Engine computes none of the cases. Scenes are looked up, no more."""
+    chosen = [(case, case.source) for case in cases if isinstance(case.source, EarthEngineSource)]
     if not chosen:
         raise InputError("none of these cases has `source: earthengine`; only there is something to plan")
-    return [_row(case, EarthEngine(case, case.source)) for case in track(chosen, "Planning")]  # type: ignore[arg-type]
+    return [row for case, config in track(chosen, "Planning") for row in _rows(case, config)]
 
 
-def _row(case: Case, source: Any) -> Row:
-    plan, recipe = source.plan, source.recipe
-    sensors = {"S1": recipe.radar, "S2": recipe.optical}
-    cap = case.source.export.eecu_hours  # type: ignore[union-attr]
+def _rows(case: Case, config: EarthEngineSource) -> Iterator[Row]:
+    """The rows of a case; one for a layer that cannot be made says why under `missing`."""
+    found = EarthEngine(case, config).find_scenes()
+    (grid,) = found.parts.values()
+    for request in found.layers.values():
+        yield _row(case.id, request, (grid.height, grid.width), config)
+    for layer, why in found.missing.items():
+        yield {
+            "case": case.id, "layer": layer, "size": f"{grid.width} × {grid.height}", "bands": 0, "scenes": 0,
+            "scored": None, "method": None, "tiles": 0, "MB": 0, "requests": 0, "EECU-hours": 0.0,
+            "of a month": "0.00%", "cap": config.export.eecu_hours, "missing": why,
+        }  # fmt: skip
+
+
+def _row(case: str, request: LayerRequest, shape: tuple[int, int], config: EarthEngineSource) -> Row:
+    plan = estimate(request, shape, config.export)
     return {
-        "case": case.id,
+        "case": case,
+        "layer": request.layer,
         "size": f"{plan.width} × {plan.height}",
         "bands": plan.bands,
-        **{name: len(found.scenes) if found else 0 for name, found in sensors.items()},
-        "scored": f"{recipe.optical.linked:.0%}" if recipe.optical else None,
-        "way": plan.method,
+        "scenes": plan.scenes,
+        "scored": f"{scored_share(request.scenes):.0%}" if request.layer == "sentinel2" else None,
+        "method": plan.method,
         "tiles": plan.tiles,
         "MB": ceil(plan.bytes / 1e6),
-        "requests": plan.tiles if plan.method == "tiles" else 1,
+        "requests": plan.requests,
         "EECU-hours": float(f"{plan.eecu_hours:.2g}"),
         "of a month": f"{plan.share_of_allowance:.2%}",
-        "cap": cap,
+        "cap": config.export.eecu_hours,
+        "missing": None,
     }

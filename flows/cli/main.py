@@ -1,5 +1,5 @@
-"""The command line: `landslide simulate | prepare | preview | train | import | evaluate | leave-one-out | ask | map |
-demo | doctor`.
+"""The command line: `landslide simulate | prepare | preview | train | import | evaluate | leave-one-out | ablation |
+map | demo | doctor`.
 
 Exit status 0 on success, 1 on failure, 2 on unusable input. Heavy imports wait until a command needs them.
 """
@@ -65,14 +65,15 @@ def prepare(
 
         loaded = [load_case(path) for path in cases]
         from flows.prepare_cases import prepare_cases, summary
-        from tasks.stage import path
+        from landslide.artifacts.store import ArtifactStore
 
-        references = prepare_cases(loaded, store)
-        rows = summary(references, store)
+        stacks, artifacts = prepare_cases(loaded, store), ArtifactStore.at(store)
+        rows = summary(stacks, artifacts)
     if as_json:
-        show({name: {**reference, "path": path(reference, store)} for name, reference in references.items()}, True, "")
+        folders = {name: artifacts.path(stack) for name, stack in stacks.items()}
+        show({name: {**stack.model_dump(), "path": folders[name]} for name, stack in stacks.items()}, True, "")
     else:
-        show_rows(rows, "Prepared cases")
+        show_rows(rows, "Layers of the prepared cases")
 
 
 @app.command()
@@ -186,8 +187,8 @@ def leave_one_out_(
 
 
 @app.command()
-def ask(
-    question: Annotated[
+def ablation(
+    study: Annotated[
         Literal["polarisation", "orbits", "clouds"], typer.Argument(help="VV or VH; ascending or descending; cloud.")
     ],
     subject: Annotated[Path, typer.Argument(help="Experiment file (YAML); for clouds, an ensemble's folder.")],
@@ -196,17 +197,17 @@ def ask(
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Answer a question about the method with figures and a picture."""
+    """Compare options of the method: what each polarisation, orbit direction or cloudiness does to the scores."""
     with session(verbose):
-        from flows.studies.ablations import ask_clouds, ask_orbits, ask_polarisation
+        from flows.studies.ablations import ablate_clouds, ablate_orbits, ablate_polarisation
         from landslide.errors import InputError
 
-        if question == "clouds":
+        if study == "clouds":
             if world is None:
                 raise InputError("clouds are added to a simulated world: give it with --world")
-            folder = ask_clouds(subject, world, store)
+            folder = ablate_clouds(subject, world, store)
         else:
-            folder = (ask_polarisation if question == "polarisation" else ask_orbits)(subject, store)
+            folder = (ablate_polarisation if study == "polarisation" else ablate_orbits)(subject, store)
     show_answer(folder, as_json)
 
 

@@ -1,12 +1,18 @@
 """What the commands print."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.cli.console import console, session, show, show_rows
 
+if TYPE_CHECKING:
+    from landslide.evaluation.results import EvaluationReport
+
 
 def show_plan(cases: list[Path], as_json: bool) -> None:
+    """What Earth Engine would be asked for, a row a layer."""
     with session(verbose=False):
         from flows.cli.estimate import ALLOWANCES, plan_rows
         from landslide.cases.case import load_case
@@ -15,8 +21,11 @@ def show_plan(cases: list[Path], as_json: bool) -> None:
     if as_json:
         show({"plan": rows, "eecu_hours": sum(row["EECU-hours"] for row in rows), "allowances": ALLOWANCES}, True, "")
         return
-    told = ("case", "S1", "S2", "scored", "way", "tiles", "MB", "EECU-hours")  # what a terminal is wide enough for
-    show_rows([{name: row[name] for name in told} for row in rows], "What Earth Engine would be asked for")
+    columns = ("case", "layer", "scenes", "scored", "method", "tiles", "MB", "EECU-hours")  # as wide as a terminal
+    show_rows([{name: row[name] for name in columns} for row in rows], "What Earth Engine would be asked for")
+    for row in rows:
+        if row["missing"]:
+            console.print(f"{row['case']}, {row['layer']}: {row['missing']}", markup=False, highlight=False)
     tiers = ", ".join(f"{name} {hours:,}" for name, hours in ALLOWANCES.items())
     total = sum(row["EECU-hours"] for row in rows)
     console.print(
@@ -26,23 +35,13 @@ def show_plan(cases: list[Path], as_json: bool) -> None:
 
 
 def show_scores(results: dict[str, Path], as_json: bool) -> None:
-    """Print what `metrics.json` of each folder says first."""
-    import json
+    """The main scores of each ensemble, from the folder of its results; without test cases there are none."""
+    from landslide.evaluation.results import METRICS, EvaluationReport
 
-    rows: list[dict[str, Any]] = []
+    rows = []
     for name, folder in results.items():
-        metrics = folder / "metrics.json"
-        scores = json.loads(metrics.read_text()) if metrics.exists() else None
-        pooled = scores["pooled"] if scores else {}
-        rows.append({
-            "ensemble": name,
-            "members": scores["size"] if scores else None,
-            **{score: pooled.get(score) for score in ("f1", "precision", "recall", "iou", "mcc")},
-            **(_believable(scores) if scores else {}),
-            "median member F1": scores["median_member_f1"] if scores else None,
-            "best dNDVI threshold F1": (scores["baseline_dndvi"] or {}).get("f1") if scores else None,
-            "folder": folder,
-        })  # fmt: skip
+        report = EvaluationReport.read(folder) if (folder / METRICS).exists() else None
+        rows.append({"ensemble": name, **(_scores(report) if report else {"f1": None}), "folder": folder})
     if as_json:
         show({"results": rows}, True, "")
         return
@@ -50,24 +49,34 @@ def show_scores(results: dict[str, Path], as_json: bool) -> None:
         show(row, False, "Scores on the test cases" if row["f1"] is not None else "Trained; no test case to score")
 
 
-def _believable(scores: dict[str, Any]) -> dict[str, str | None]:
-    """How sure the F1 is, and what was found, landslide by landslide."""
-    low, high = scores["intervals"]["f1"]["landslides"] or (None, None)
-    found = next(one for one in scores["objects"] if one["share"] == 0.5)
-    half, delivered = found["half_detected_m2"], scores["ways"][0]
-    gained = None if scores["way"] == "paper" else delivered["gain_interval"]
+def _scores(report: EvaluationReport) -> dict[str, Any]:
+    """Scores by pixel and by landslide, and how certain they are."""
+    from landslide.ensembles.select import PAPER
+
+    pooled, interval, delivered = report.pooled, report.intervals.f1.landslides, report.selectors[0]
+    baseline, objects = report.baseline_dndvi, report.objects_at(0.5)
+    half, gain = objects.half_detected_m2, delivered.gain_interval if report.selector != PAPER else None
     return {
-        "chosen": f"{scores['way']}, cut at {scores['threshold']:.2f}",
-        "F1 over the published way": gained and f"{delivered['gain']:+.3f} ({gained[0]:+.3f} to {gained[1]:+.3f})",
-        "calibration error (ECE)": None if delivered["ece"] is None else f"{delivered['ece']:.3f}",
-        "F1, 95 % over landslides": None if low is None else f"{low:.3f} to {high:.3f}",
-        "landslides found, half mapped": f"{found['found']} of {found['landslides']}",
-        "false alarms among mapped": f"{found['false_alarms']} of {found['patches']}",
-        "found half of the time": None if half is None else f"those of {half:,.0f} m²",
+        "members": report.size,
+        "f1": pooled.f1,
+        "precision": pooled.precision,
+        "recall": pooled.recall,
+        "iou": pooled.iou,
+        "mcc": pooled.mcc,
+        "selector": f"{report.selector}, threshold {report.threshold:.2f}",
+        "F1 over the published selector": gain and f"{delivered.gain:+.3f} ({gain[0]:+.3f} to {gain[1]:+.3f})",
+        "calibration error (ECE)": None if delivered.ece is None else f"{delivered.ece:.3f}",
+        "F1, 95 % over landslides": interval and f"{interval[0]:.3f} to {interval[1]:.3f}",
+        "landslides found, half mapped": f"{objects.found} of {objects.landslides}",
+        "false alarms among mapped": f"{objects.false_alarms} of {objects.patches}",
+        "half are found at": None if half is None else f"{half:,.0f} m²",
+        "median member F1": report.median_member_f1,
+        "best dNDVI threshold F1": baseline and baseline.pooled.f1,
     }
 
 
 def show_answer(folder: Path, as_json: bool) -> None:
+    """The table of an ablation study, from its folder of results."""
     import json
 
     (file,) = folder.glob("*.json")
@@ -81,6 +90,7 @@ def show_answer(folder: Path, as_json: bool) -> None:
 
 
 def show_table(folder: Path, table: Path, as_json: bool, title: str) -> None:
+    """A CSV file of a folder of results."""
     import csv
 
     with table.open(newline="") as file:
@@ -88,13 +98,13 @@ def show_table(folder: Path, table: Path, as_json: bool, title: str) -> None:
     if as_json:
         show({"rows": rows, "folder": folder}, True, "")
         return
-    told = [name for name in rows[0] if name not in ("precision", "recall")]  # what a terminal is wide enough for
-    show_rows([{name: _rounded(row[name]) for name in told} for row in rows], title)
+    columns = [name for name in rows[0] if name not in ("precision", "recall")]  # as wide as a terminal
+    show_rows([{name: _number(row[name]) for name in columns} for row in rows], title)
     console.print(f"Picture: {folder}", highlight=False)
 
 
-def _rounded(text: str) -> str | float | None:
-    """A cell of a CSV file as it is shown."""
+def _number(text: str) -> str | float | None:
+    """A cell of a CSV file as a number where it is one; None where it is empty."""
     try:
         return float(text) if text else None
     except ValueError:
@@ -102,6 +112,7 @@ def _rounded(text: str) -> str | float | None:
 
 
 def show_map(out: Path, as_json: bool) -> None:
+    """The summary of a map in its folder."""
     import json
 
     show({**json.loads((out / "summary.json").read_text()), "report": out / "report.html"}, as_json, "Landslide map")

@@ -1,6 +1,6 @@
-"""Questions about the method, each a flow that answers with figures and a picture under `<store>/results/`.
+"""Ablation studies, each a flow that writes figures and a picture under `<store>/results/`.
 
-What a question needs trained it trains as an experiment of its own; what is in the store already is taken from there.
+A study trains what it needs as an experiment of its own; what is in the store already is not computed again.
 """
 
 import json
@@ -17,18 +17,18 @@ from flows.training.grid import LOCAL
 from flows.training.train_ensemble import train_groups
 from flows.ui import show_answer
 from landslide.artifacts.publish import published
+from landslide.artifacts.store import ArtifactStore
 from landslide.bands import BAND_SETS
 from landslide.cases.case import Case, load_case
 from landslide.cases.fields import Direction
-from landslide.datasets.stack import Stack
+from landslide.datasets.stack import open_stack
 from landslide.ensembles.ensemble import Ensemble
 from landslide.errors import InputError
 from landslide.evaluation.ablation import clouds, options, write_answer
 from landslide.evaluation.report.study_figures import draw_clouds, draw_options
-from landslide.evaluation.results import METRICS
+from landslide.evaluation.results import METRICS, EvaluationReport
 from landslide.experiment import Experiment, load_experiment
 from landslide.simulation.world import simulate_world
-from tasks.stage import path
 
 CLOUDINESS = (0.0, 0.2, 0.4, 0.6, 0.8)
 RADAR = BAND_SETS["s1"]
@@ -39,8 +39,8 @@ POLARISATIONS = {
 }
 
 
-@flow(name="ask-polarisation", flow_run_name="VV, VH or both, {experiment.stem}")
-def ask_polarisation(experiment: Path, store: Path) -> Path:
+@flow(name="ablation-polarisation", flow_run_name="VV, VH or both, {experiment.stem}")
+def ablate_polarisation(experiment: Path, store: Path) -> Path:
     """Train an experiment's grid on VV alone, VH alone, and both with their ratio."""
     settings, roles = load_experiment(experiment)
     asked = settings.under("polarisation", band_sets=POLARISATIONS)
@@ -48,8 +48,8 @@ def ask_polarisation(experiment: Path, store: Path) -> Path:
     return _tell(results, asked, "VV, VH or both", store)
 
 
-@flow(name="ask-orbits", flow_run_name="ascending, descending or both, {experiment.stem}")
-def ask_orbits(experiment: Path, store: Path) -> Path:
+@flow(name="ablation-orbits", flow_run_name="ascending, descending or both, {experiment.stem}")
+def ablate_orbits(experiment: Path, store: Path) -> Path:
     """Train an experiment's grid on radar scenes of one orbit direction, of the other, and of both."""
     settings, roles = load_experiment(experiment)
     results = {}
@@ -61,8 +61,8 @@ def ask_orbits(experiment: Path, store: Path) -> Path:
     return _tell(results, settings.under("orbits"), "Ascending, descending or both", store)
 
 
-@flow(name="ask-clouds", flow_run_name="how {ensemble} falls with cloud")
-def ask_clouds(
+@flow(name="ablation-clouds", flow_run_name="how {ensemble} falls with cloud")
+def ablate_clouds(
     ensemble: Path,
     world: Path,
     store: Path,
@@ -78,7 +78,7 @@ def ask_clouds(
         if not cases:
             raise InputError(f"{world} has none of {opened.info.name}'s test cases {names}. Give the world it is from")
         pixels[rate] = _landslide_pixels(cases, store)
-        metrics[rate] = json.loads((evaluate_ensemble(ensemble, cases, store) / METRICS).read_text())
+        metrics[rate] = EvaluationReport.read(evaluate_ensemble(ensemble, cases, store))
     rows = clouds(metrics, pixels)
     folder = store / "results" / f"{opened.info.name}-clouds"
     with published(folder) as draft:
@@ -114,8 +114,8 @@ def _flown(case: Case, direction: Direction | None) -> Case:
 
 def _landslide_pixels(cases: list[Case], store: Path) -> dict[str, int]:
     """By case, pixels of its inventory, observed or not."""
-    prepared = prepare_cases(cases, store)
-    stacks = {name: Stack.open(path(reference, store)) for name, reference in prepared.items()}
+    artifacts = ArtifactStore.at(store)
+    stacks = {name: open_stack(artifact, artifacts) for name, artifact in prepare_cases(cases, store).items()}
     return {name: sum(part.landslide_pixels or 0 for part in stack.info.parts) for name, stack in stacks.items()}
 
 
@@ -124,7 +124,7 @@ def _tell(results: dict[str, Path], asked: Experiment, title: str, store: Path) 
     missing = [name for name, folder in results.items() if not (folder / METRICS).exists()]
     if missing:
         raise InputError(f"experiment {asked.id} has no test case, so {missing} have no score. Give it one")
-    answers = options({name: json.loads((folder / METRICS).read_text()) for name, folder in results.items()})
+    answers = options({name: EvaluationReport.read(folder) for name, folder in results.items()})
     folder = store / "results" / asked.id / "answer"
     with published(folder) as draft:
         write_answer(answers, "answer", draft)

@@ -16,9 +16,9 @@ from flows.ui import show_answer
 from landslide.artifacts.publish import published
 from landslide.cases.case import Case
 from landslide.errors import InputError
-from landslide.evaluation.cross_validation import Crossed
+from landslide.evaluation.cross_validation import CrossValidation
 from landslide.evaluation.report.study_figures import draw_events
-from landslide.evaluation.results import METRICS
+from landslide.evaluation.results import Bounds, EvaluationReport, Scores
 from landslide.experiment import Experiment, load_experiment, refuse_dependent
 from landslide.progress import track
 
@@ -30,7 +30,7 @@ FEWEST_EVENTS = 3  # events: one to test, one to validate, one to teach
 def leave_one_out(experiment: Path, store: Path) -> Path:
     """Train and score an experiment as often as it has events; the folder of the table.
 
-    Of the others, as many validate as the experiment has validation cases: those that follow the event in the list.
+    As many of the other events validate as the experiment has validation cases: those that follow in the list.
     """
     settings, roles = load_experiment(experiment)
     cases = [case for group in roles.values() for case in group if case.inventory is not None]
@@ -45,10 +45,10 @@ def leave_one_out(experiment: Path, store: Path) -> Path:
     for case, (fold, groups) in zip(cases, track(folds, "Leaving out"), strict=True):
         results[case.id] = train_groups(fold, groups, store, LOCAL)
     folder = store / "results" / settings.id / FOLDER
-    crossed = {band_set: _crossed(band_set, results) for band_set in settings.band_sets}
-    table = rows(crossed)
+    held_out = {band_set: _held_out(band_set, results) for band_set in settings.band_sets}
+    table = rows(held_out)
     with published(folder) as draft:
-        write(crossed, table, settings.title or settings.id, draft)
+        write(held_out, table, settings.title or settings.id, draft)
     show_answer(f"{FOLDER}-{settings.id}", "Each event, left out", folder / "events.png", table)
     return folder
 
@@ -63,37 +63,37 @@ def _fold(
     return settings.under(f"{FOLDER}-{cases[place].id}", split=None), groups
 
 
-def _crossed(band_set: str, results: dict[str, dict[str, Path]]) -> Crossed:
-    folds = {event: json.loads((folders[band_set] / METRICS).read_text()) for event, folders in results.items()}
-    return Crossed.of(folds)
+def _held_out(band_set: str, results: dict[str, dict[str, Path]]) -> CrossValidation:
+    folds = {event: EvaluationReport.read(folders[band_set]) for event, folders in results.items()}
+    return CrossValidation.of(folds)
 
 
-def write(crossed: dict[str, Crossed], table: list[dict[str, object]], title: str, folder: Path) -> None:
+def write(held_out: dict[str, CrossValidation], table: list[dict[str, object]], title: str, folder: Path) -> None:
     """The table as JSON and CSV, and its picture."""
-    document = {band_set: one.document() for band_set, one in crossed.items()}
+    document = {band_set: one.document() for band_set, one in held_out.items()}
     (folder / "events.json").write_text(json.dumps(document, indent=1))
     with (folder / "events.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(table[0]))
         writer.writeheader()
         writer.writerows(table)
-    draw_events(crossed, f"{title}: each event left out", folder / "events.png")
+    draw_events(held_out, f"{title}: each event left out", folder / "events.png")
 
 
-def rows(crossed: dict[str, Crossed]) -> list[dict[str, object]]:
-    """One a band set and event, then the pooled one."""
+def rows(held_out: dict[str, CrossValidation]) -> list[dict[str, object]]:
+    """A row for each band set and event, and one for all events of a band set pooled."""
     found: list[dict[str, object]] = []
-    for band_set, one in crossed.items():
-        for name, event in one.events.items():
-            low, high = event.interval or (None, None)
-            found.append({
-                "band set": band_set, "event": name, "F1": event.counts.f1, "low": low, "high": high,
-                "precision": event.counts.precision, "recall": event.counts.recall, "published way F1": event.paper.f1,
-                "observed": event.observed,
-            })  # fmt: skip
-        low, high = one.events_interval or (None, None)
-        found.append({
-            "band set": band_set, "event": "pooled", "F1": one.pooled.f1, "low": low, "high": high,
-            "precision": one.pooled.precision, "recall": one.pooled.recall, "published way F1": one.paper.f1,
-            "observed": None,
-        })  # fmt: skip
+    for band_set, folds in held_out.items():
+        found += [
+            _row(band_set, name, event.scores, event.paper, event.interval) | {"observed": event.observed}
+            for name, event in folds.events.items()
+        ]
+        found.append(_row(band_set, "pooled", folds.pooled, folds.paper, folds.events_interval) | {"observed": None})
     return found
+
+
+def _row(band_set: str, event: str, scores: Scores, paper: Scores, interval: Bounds | None) -> dict[str, object]:
+    low, high = interval or (None, None)
+    return {
+        "band set": band_set, "event": event, "F1": scores.f1, "low": low, "high": high,
+        "precision": scores.precision, "recall": scores.recall, "published selector F1": paper.f1,
+    }  # fmt: skip

@@ -1,27 +1,26 @@
-"""The grid of an experiment: every member of every band set, by rungs where the experiment halves it."""
+"""The grid of an experiment: every member of every band set, with successive halving where it is asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger
 from prefect.task_runners import TaskRunner
 
-from flows.training.jobs import Named, Reference, named
-from flows.training.members import on_dask, train_members
+from flows.training.jobs import GridMember, grid_members
+from flows.training.members import TrainedMembers, on_dask, train_members
 from flows.training.shards import check_shards, train_shards
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.errors import InputError
 from landslide.experiment import Experiment
-from landslide.training.records import candidate
+from landslide.training.records import trained_member
 from landslide.training.tuning.successive_halving import better_half
-from tasks.stage import path, storage
-from tasks.train import forget
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where members train: in this machine's places, on a Dask cluster, or in runs of the deployment `train-shard`.
+    """Where members train: on this machine, on a Dask cluster, or in runs of the deployment `train-shard`.
 
     `dask` is an address or a class's full name; `workers` is how many such a class is asked for.
     """
@@ -39,28 +38,29 @@ class Engine:
 LOCAL = Engine()
 
 
-def check_engine(settings: Experiment, engine: Engine) -> None:
+def check_engine(settings: Experiment, engine: Engine, store: ArtifactStore) -> None:
     """InputError where an experiment cannot be trained there, ServiceError where shared storage does not answer."""
-    if (shared := storage()) is not None:
-        shared.check()
+    if store.remote is not None:
+        store.remote.check()
         if settings.halving_epochs:
             raise InputError(
-                f"experiment {settings.id}: halving_epochs {list(settings.halving_epochs)} needs checkpoints, which shared storage "
-                "does not carry. Use a store on a path that all machines mount, or leave out `halving_epochs`"
+                f"experiment {settings.id}: halving_epochs {list(settings.halving_epochs)} needs checkpoints, which "
+                "shared storage does not carry. Use a store on a path that all machines mount, or leave out "
+                "`halving_epochs`"
             )
     if engine.shards or engine.dask:
-        _refuse_choices(settings, engine)
+        _refuse_auto(settings, engine)
     if engine.shards:
         check_shards()
     elif engine.dask:
         on_dask(engine.dask, engine.workers)
 
 
-def _refuse_choices(settings: Experiment, engine: Engine) -> None:
+def _refuse_auto(settings: Experiment, engine: Engine) -> None:
     """All machines must agree on what each would otherwise choose for itself."""
-    left_open = {"device": settings.device == "auto", "precision": settings.precision == "auto"}
-    left_open["members_per_gpu"] = engine.dask is not None and settings.members_per_gpu == "auto"
-    for name in (name for name, is_open in left_open.items() if is_open):
+    automatic = {"device": settings.device == "auto", "precision": settings.precision == "auto"}
+    automatic["members_per_gpu"] = engine.dask is not None and settings.members_per_gpu == "auto"
+    for name in (name for name, is_auto in automatic.items() if is_auto):
         raise InputError(
             f"experiment {settings.id}: `{name}: auto` is for one machine. State it: `device:` cuda or cpu, "
             "`precision:` fp32 or bf16, with Dask `members_per_gpu:` a number"
@@ -68,36 +68,49 @@ def _refuse_choices(settings: Experiment, engine: Engine) -> None:
 
 
 def train_grid(
-    settings: Experiment, tiles: Reference, store: Path, engine: Engine = LOCAL
-) -> dict[str, list[Reference]]:
-    """The finished members of each band set, in the grid's order; one that a rung left behind is as far as it got.
+    settings: Experiment, tiles: Artifact, store: ArtifactStore, engine: Engine = LOCAL
+) -> dict[str, list[Artifact]]:
+    """The finished members of each band set, in the grid's order; one that halving stopped is as far as it got.
 
-    Raises TrainingError if all members of a band set failed.
+    Args:
+        settings: The experiment.
+        tiles: The training store.
+        store: Where members are kept.
+        engine: Where they train.
+
+    Raises:
+        TrainingError: All members of a band set failed.
     """
-    every = named(settings)
-    finished: dict[str, Reference] = {}
-    left: Sequence[str] = list(every)
+    members = grid_members(settings)
+    finished: TrainedMembers = {}
+    remaining: Sequence[str] = list(members)
     for until in (*settings.halving_epochs, None):
-        if not left:  # all diverged
+        if not remaining:  # all diverged
             break
         if engine.shards:
-            done = train_shards(settings, tiles, store, left, until, engine.shards)
+            trained = train_shards(settings, tiles, store, remaining, until, engine.shards)
         else:
-            done = train_members(settings, tiles, store, left, until, engine.runner)
-        finished |= done
+            trained = train_members(settings, tiles, store, remaining, until, engine.runner)
+        finished |= trained
         if until is not None:
-            left = _go_on(done, every, store)
-            get_run_logger().info("%d of %d members go on after epoch %d", len(left), len(done), until)
+            remaining = _halve(trained, members, store)
+            get_run_logger().info("%d of %d members go on after epoch %d", len(remaining), len(trained), until)
+    artifacts = {name: stage.artifact for name, stage in finished.items()}
     return {
-        band_set: [finished[name] for name, one in every.items() if one.band_set == band_set and name in finished]
+        band_set: [
+            artifacts[name] for name, member in members.items() if member.band_set == band_set and name in artifacts
+        ]
         for band_set in settings.band_sets
     }
 
 
-def _go_on(done: dict[str, Reference], every: dict[str, Named], store: Path) -> list[str]:
-    """Who trains beyond a rung; of the others nothing is kept to go on from."""
-    scores = {name: candidate(one["key"], path(one, store)).validation_f1 for name, one in done.items()}
-    kept = better_half(scores, {name: (every[name].band_set, every[name].spec.architecture) for name in done})
-    for name in set(done) - set(kept):
-        forget(done[name], store)
+def _halve(trained: TrainedMembers, members: dict[str, GridMember], store: ArtifactStore) -> list[str]:
+    """The better half of each band set and architecture; the checkpoints of the others are removed."""
+    scores = {
+        name: trained_member(stage.key, store.path(stage.artifact)).validation_f1 for name, stage in trained.items()
+    }
+    strata = {name: (members[name].band_set, members[name].spec.architecture) for name in trained}
+    kept = better_half(scores, strata)
+    for name in set(trained) - set(kept):
+        trained[name].forget(store)
     return kept

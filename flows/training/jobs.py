@@ -2,77 +2,89 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from landslide.artifacts.store import Artifact, Request
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.errors import InputError
 from landslide.experiment import Experiment
 from landslide.models.architectures import ARCHITECTURES
 from landslide.models.member import MemberSpec, grid
-from landslide.training.records import Schedule, train_request
-from landslide.training.tuning.precision import Probe, probe_request, read
-from tasks.stage import path, submit
-from tasks.train import probe_precision
-
-Reference = dict[str, str]
+from landslide.training.records import Schedule
+from landslide.training.train_member import TrainMember
+from landslide.training.tuning.precision import MeasurePrecision, Probe, read
+from tasks.stage import submit
+from tasks.train import measure_precision
 
 
 @dataclass(frozen=True)
-class Named:
+class GridMember:
     """One member of one band set."""
 
     band_set: str
     spec: MemberSpec
 
     @property
+    def name(self) -> str:
+        """What people and shards call it: `all/Unet-dice-0.001`."""
+        return f"{self.band_set}/{self.spec.name}"
+
+    @property
     def cost(self) -> float:
-        """How long it takes, beside others."""
+        """GFLOP of a training step, which orders the grid."""
         return ARCHITECTURES[self.spec.architecture]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A member that is to be trained, up to the epoch `until` where that is not None."""
+class TrainingJob:
+    """A member that is to be trained, and the stage that does it."""
 
-    name: str
-    member: Named
-    schedule: Schedule
-    request: Request
+    member: GridMember
+    stage: TrainMember
 
     @property
-    def reference(self) -> Reference:
-        """The finished member's artifact."""
-        return Artifact(stage=self.request.stage, key=self.request.key).model_dump()
+    def name(self) -> str:
+        """The member's."""
+        return self.member.name
 
 
-def named(settings: Experiment) -> dict[str, Named]:
-    """All members, by what people and shards call them: `all/Unet-dice-0.001`."""
-    every = [
-        Named(band_set, spec)
+def grid_members(settings: Experiment) -> dict[str, GridMember]:
+    """All members of an experiment by name, band set by band set."""
+    members = [
+        GridMember(band_set, spec)
         for band_set, bands in settings.band_sets.items()
         for spec in grid(
             settings.architectures, settings.losses, settings.learning_rates, bands,
             encoder=settings.encoder, seed=settings.seed,
         )
     ]  # fmt: skip
-    return {f"{one.band_set}/{one.spec.name}": one for one in every}
+    return {member.name: member for member in members}
 
 
-def entries(
-    settings: Experiment, tiles: Reference, store: Path, names: Sequence[str], until: int | None, device: str
-) -> list[Entry]:
-    """The members of these names, the longest first. Within a flow: a probe may have to choose the arithmetic."""
-    every, schedules = named(settings), _schedules(settings, device, store)
-    longest_first = sorted(names, key=lambda name: -every[name].cost)
-    found = []
-    for name in longest_first:
-        schedule = schedules[every[name].spec.architecture]
-        request = train_request(every[name].spec, schedule, tiles["key"], device, until)
-        found.append(Entry(name, every[name], schedule, request))
-    return found
+def jobs(
+    settings: Experiment, tiles: Artifact, store: ArtifactStore, names: Sequence[str], until: int | None, device: str
+) -> list[TrainingJob]:
+    """The training of some members, the longest first. Within a flow: a trial may have to choose the arithmetic.
+
+    Args:
+        settings: The experiment.
+        tiles: The training store.
+        store: Where the trial's result is kept.
+        names: Of the members.
+        until: The epoch after which they stop; None trains them to their end.
+        device: Where they are trained.
+    """
+    members, schedules = grid_members(settings), _schedules(settings, device, store)
+    longest_first = sorted((members[name] for name in names), key=lambda member: -member.cost)
+    return [
+        TrainingJob(
+            member,
+            TrainMember.of(member.name, member.spec, schedules[member.spec.architecture], tiles, device, until),
+        )
+        for member in longest_first
+    ]
 
 
-def _schedules(settings: Experiment, device: str, store: Path) -> dict[str, Schedule]:
+def _schedules(settings: Experiment, device: str, store: ArtifactStore) -> dict[str, Schedule]:
     """How the members of each architecture are trained."""
     stated = settings.model_dump(include=set(Schedule.model_fields) - {"threshold"})  # a member's own stays 0.5
     if settings.precision != "auto":
@@ -83,19 +95,19 @@ def _schedules(settings: Experiment, device: str, store: Path) -> dict[str, Sche
             architecture=architecture, encoder=settings.encoder, channels=len(settings.all_bands),
             crop=settings.crop, batch=settings.batch, device=device,
         )  # fmt: skip
-        futures[architecture] = submit(probe_precision, probe_request(probe), store, probe=probe)
+        futures[architecture] = submit(measure_precision, MeasurePrecision.of(probe), store)
     return {
-        name: Schedule.model_validate(stated | {"precision": read(path(future.result(), store)).choice})
+        name: Schedule.model_validate(stated | {"precision": read(store.path(future.result())).choice})
         for name, future in futures.items()
     }
 
 
-def check_server(for_what: str) -> None:
-    """InputError where there is only the temporary server of a single command."""
+def check_server(purpose: str) -> None:
+    """InputError where there is only the temporary server of a single command, which other processes cannot reach."""
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
         raise InputError(
-            f"{for_what} needs a Prefect server that it can reach. Start one (`prefect server start`), set "
+            f"{purpose} needs a Prefect server that it can reach. Start one (`prefect server start`), set "
             "PREFECT_API_URL to its address here and there, and run the same again"
         )

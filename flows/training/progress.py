@@ -2,38 +2,38 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from time import monotonic
 
-from flows.training.jobs import Entry
-from landslide.artifacts.store import Store
-from landslide.training.records import candidate
-from tasks.stage import path
+from flows.training.jobs import TrainingJob
+from landslide.artifacts.store import ArtifactStore
+from landslide.training.records import trained_member
 
 
 class GridProgress:
     """What is known of a grid on its way. `running` tells how many members are in training."""
 
-    def __init__(self, entries: Sequence[Entry], store: Path, running: Callable[[], int] = lambda: 0) -> None:
-        self._entries, self._store, self._running = entries, store, running
+    def __init__(
+        self, jobs: Sequence[TrainingJob], store: ArtifactStore, running: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._jobs, self._store, self._running = jobs, store, running
         self._started = monotonic()
-        self._there = {entry.name for entry in entries if Store(store).path(entry.request).exists()}
-        self._left = sum(entry.member.cost for entry in entries if entry.name not in self._there)
+        self._there = {job.name for job in jobs if store.folder(job.stage.artifact).exists()}
+        self._left = sum(job.member.cost for job in jobs if job.name not in self._there)
         self._done = 0.0  # cost of the members trained in this run
         self._scores: dict[str, float | None] = {}  # of the members that have ended; None = failed or diverged
         self._failed: list[str] = []
 
-    def add(self, entry: Entry, finished: bool) -> None:
+    def add(self, job: TrainingJob, finished: bool) -> None:
         """A member has ended."""
-        if entry.name not in self._there:
-            self._done += entry.member.cost
-            self._left -= entry.member.cost
-        self._scores[entry.name] = None
+        if job.name not in self._there:
+            self._done += job.member.cost
+            self._left -= job.member.cost
+        self._scores[job.name] = None
         if finished:
-            found = candidate(entry.request.key, path(entry.reference, self._store))
-            self._scores[entry.name] = found.validation_f1
+            member = trained_member(job.stage.key, self._store.path(job.stage.artifact))
+            self._scores[job.name] = member.validation_f1
         else:
-            self._failed.append(entry.name)
+            self._failed.append(job.name)
 
     def __str__(self) -> str:
         """`2 running, 1 failed, best F1 0.612 all/Unet-dice-0.001, about 0:41:10 left`."""
@@ -50,9 +50,9 @@ class GridProgress:
 
     def markdown(self) -> str:
         """The grid as a table: of each band set and architecture how many members have ended, and the best F1."""
-        band_sets = list(dict.fromkeys(entry.member.band_set for entry in self._entries))
-        architectures = list(dict.fromkeys(entry.member.spec.architecture for entry in self._entries))
-        lines = [f"**{len(self._scores)} of {len(self._entries)} members**: {self}", ""]
+        band_sets = list(dict.fromkeys(job.member.band_set for job in self._jobs))
+        architectures = list(dict.fromkeys(job.member.spec.architecture for job in self._jobs))
+        lines = [f"**{len(self._scores)} of {len(self._jobs)} members**: {self}", ""]
         lines += [f"| ended, best F1 | {' | '.join(band_sets)} |", "|---" * (len(band_sets) + 1) + "|"]
         for architecture in architectures:
             cells = [self._cell(band_set, architecture) for band_set in band_sets]
@@ -63,9 +63,9 @@ class GridProgress:
 
     def _cell(self, band_set: str, architecture: str) -> str:
         names = [
-            entry.name
-            for entry in self._entries
-            if entry.member.band_set == band_set and entry.member.spec.architecture == architecture
+            job.name
+            for job in self._jobs
+            if job.member.band_set == band_set and job.member.spec.architecture == architecture
         ]
         ended = [name for name in names if name in self._scores]
         scores = [score for name in ended if (score := self._scores[name]) is not None]

@@ -16,43 +16,59 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
-from flows.training.jobs import Entry, Reference, check_server, entries
-from flows.training.members import tell_failed, train_members
+from flows.training.jobs import TrainingJob, check_server, jobs
+from flows.training.members import TrainedMembers, report_failed, train_members
 from flows.training.progress import GridProgress
-from landslide.artifacts.store import Artifact, Store
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.errors import InputError, TrainingError
 from landslide.experiment import Experiment
 from landslide.progress import meter
+from landslide.training.train_member import TrainMember
 from tasks.progress import board
-from tasks.stage import storage
 
 DEPLOYMENT = "train-shard/new"
 ATTEMPTS = 3  # at members whose run crashed under them
 MAX_SHARDS = 200  # runs that a server tells of at once
 POLL_SECONDS = 5.0  # seconds between two looks at the runs
-NOBODY = "waiting for a worker: prefect worker start --pool gpu"
+NO_WORKER = "waiting for a worker: prefect worker start --pool gpu"
 
 
 @flow(name="train-shard", flow_run_name="train {names[0]} and others")
-def train_shard(
-    settings: Experiment, tiles: Reference, names: list[str], store: Path, until: int | None = None
-) -> None:
-    """Train some of an experiment's members, wherever a worker takes this up. Raises TrainingError if any failed."""
-    finished = train_members(settings, tiles, store, names, until, page="shard")
+def train_shard(settings: Experiment, tiles: Artifact, names: list[str], store: Path, until: int | None = None) -> None:
+    """Train some of an experiment's members, wherever a worker takes this up. Raises TrainingError if any failed.
+
+    Args:
+        settings: The experiment.
+        tiles: The training store.
+        names: Of the members.
+        store: The folder of artifacts.
+        until: The epoch after which they stop; None trains them to their end.
+    """
+    finished = train_members(settings, tiles, ArtifactStore.at(store), names, until, page="shard")
     if failed := [name for name in names if name not in finished]:
         raise TrainingError(f"{len(failed)} of {len(names)} members failed: {', '.join(failed)}. See the run's log")
 
 
 def train_shards(
-    settings: Experiment, tiles: Reference, store: Path, names: Sequence[str], until: int | None, shards: int
-) -> dict[str, Reference]:
-    """The members that came through, by name. What a crashed run left undone is dealt out again.
+    settings: Experiment, tiles: Artifact, store: ArtifactStore, names: Sequence[str], until: int | None, shards: int
+) -> TrainedMembers:
+    """Train members in runs of the deployment. The members that a crashed run left undone are given to new runs.
 
-    Raises TrainingError if all members of a band set failed.
+    Args:
+        settings: The experiment.
+        tiles: The training store.
+        store: Where members are kept.
+        names: Of the members.
+        until: The epoch after which they stop; None trains them to their end.
+        shards: How many runs.
+
+    Raises:
+        TrainingError: All members of a band set failed.
     """
-    wanted = entries(settings, tiles, store, names, until, settings.device)
-    if (shared := storage()) is not None:
-        shared.send(Artifact.model_validate(tiles), Store(store))
+    wanted = jobs(settings, tiles, store, names, until, settings.device)
+    if store.remote is not None:
+        store.remote.send(tiles, store.path(tiles), store.manifest(tiles))
     arrivals = _Arrivals(wanted, store)
     with (
         get_client(sync_client=True) as client,
@@ -61,20 +77,20 @@ def train_shards(
     ):
         arrivals.look()
         for _ in range(ATTEMPTS):
-            runs = [_start(settings, tiles, hand, until) for hand in split_into_shards(arrivals.missing, shards)]
+            runs = [_start(settings, tiles, shard, until) for shard in split_into_shards(arrivals.missing, shards)]
             states = _states(client, runs)
             while not all(state.is_final() for state in states):
                 idle = all(state.is_scheduled() for state in states)
-                update(len(wanted) - len(arrivals.missing), NOBODY if idle else str(arrivals.tally))
+                update(len(wanted) - len(arrivals.missing), NO_WORKER if idle else str(arrivals.progress))
                 time.sleep(POLL_SECONDS)
                 states = _states(client, runs)
                 arrivals.look()
-                show(arrivals.tally.markdown())
-            update(len(wanted) - len(arrivals.missing), str(arrivals.tally))
+                show(arrivals.progress.markdown())
+            update(len(wanted) - len(arrivals.missing), str(arrivals.progress))
             if not any(state.is_crashed() for state in states):
                 break
-    tell_failed([(entry, f"{entry.name} did not arrive") for entry in arrivals.missing], wanted)
-    return {entry.name: entry.reference for entry in wanted if entry not in arrivals.missing}
+    report_failed([(job, f"{job.name} did not arrive") for job in arrivals.missing], wanted)
+    return {job.name: job.stage for job in wanted if job not in arrivals.missing}
 
 
 def check_shards() -> None:
@@ -90,17 +106,17 @@ def check_shards() -> None:
             ) from error
 
 
-def split_into_shards(entries: Sequence[Entry], hands: int) -> list[list[Entry]]:
-    """Entries, the longest first, into hands that take about as long; none is empty."""
-    return [list(entries[start::hands]) for start in range(min(hands, len(entries)))]
+def split_into_shards(jobs: Sequence[TrainingJob], shards: int) -> list[list[TrainingJob]]:
+    """Jobs, the longest first, in shards that take about as long; none is empty."""
+    return [list(jobs[start::shards]) for start in range(min(shards, len(jobs)))]
 
 
-def _start(settings: Experiment, tiles: Reference, hand: list[Entry], until: int | None) -> UUID:
+def _start(settings: Experiment, tiles: Artifact, shard: list[TrainingJob], until: int | None) -> UUID:
     run: FlowRun = run_deployment(  # type: ignore[assignment]
         DEPLOYMENT, timeout=0,
         parameters={
-            "settings": settings.model_dump(mode="json"), "tiles": tiles, "until": until,
-            "names": [entry.name for entry in hand],
+            "settings": settings.model_dump(mode="json"), "tiles": tiles.model_dump(), "until": until,
+            "names": [job.name for job in shard],
         },
     )  # fmt: skip
     return run.id
@@ -115,16 +131,16 @@ def _states(client: SyncPrefectClient, runs: list[UUID]) -> list[State]:
 
 
 class _Arrivals:
-    """Members as they come in."""
+    """Members that are still missing, looked for in the store and on the shared storage."""
 
-    def __init__(self, wanted: list[Entry], store: Path) -> None:
-        self.missing, self.tally, self._store = wanted, GridProgress(wanted, store), store
+    def __init__(self, wanted: list[TrainingJob], store: ArtifactStore) -> None:
+        self.missing, self.progress, self._store = wanted, GridProgress(wanted, store), store
 
     def look(self) -> None:
-        """See who has arrived since."""
-        shared = storage()
-        there = shared.keys("train") if shared else set()
-        for entry in list(self.missing):
-            if entry.request.key in there or Store(self._store).path(entry.request).exists():
-                self.tally.add(entry, finished=True)
-                self.missing = [one for one in self.missing if one is not entry]
+        """See which members have arrived since."""
+        remote = self._store.remote
+        shared = remote.keys(TrainMember.name) if remote else set()
+        for job in list(self.missing):
+            if job.stage.key in shared or self._store.folder(job.stage.artifact).exists():
+                self.progress.add(job, finished=True)
+                self.missing = [other for other in self.missing if other is not job]

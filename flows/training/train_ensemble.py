@@ -4,8 +4,6 @@ What a person takes away lies in `<store>/results/<experiment>/`: `report.html`,
 `metrics.json`, `curve.csv`, the figures and the folder `ensemble`.
 """
 
-import json
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,32 +13,51 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
-from flows.evaluate_ensemble import predict_cases, score
-from flows.prepare_cases import References, prepare_cases
+from flows.evaluate_ensemble import predict_cases
+from flows.prepare_cases import Stacks, prepare_cases
 from flows.training.grid import Engine, check_engine, train_grid
 from flows.training.shards import MAX_SHARDS
 from flows.ui import show_scores
+from landslide.artifacts.atomic import atomic_file
 from landslide.artifacts.publish import deliver, published
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.cases.case import Case
-from landslide.datasets.leakage import Audit, audit_request, refuse_duplicates
-from landslide.datasets.training_store import Tiles, tile_request
-from landslide.ensembles.ensemble import SCORES_FILE, EnsembleInfo, assemble_request, ensemble_members, rank
-from landslide.ensembles.select import FEWEST_VALIDATION_CASES, PAPER, Rules, Selection, decided, select_request
+from landslide.datasets.leakage import AuditCases, refuse_duplicates
+from landslide.datasets.normalisation import Normalisation
+from landslide.datasets.stack import open_stack
+from landslide.datasets.training_store import TileCases, Tiles
+from landslide.ensembles.ensemble import SCORES_FILE, AssembleEnsemble, EnsembleInfo, ensemble_members, rank
+from landslide.ensembles.predictions import CasePredictions
+from landslide.ensembles.select import (
+    FEWEST_VALIDATION_CASES,
+    PAPER,
+    Choice,
+    Rules,
+    Selection,
+    SelectMembers,
+    decided,
+)
+from landslide.errors import InputError
 from landslide.evaluation.ablation import sizes, write_answer
 from landslide.evaluation.report import html, model_card
 from landslide.evaluation.report.study_figures import draw_sizes_of_all
-from landslide.evaluation.results import METRICS
+from landslide.evaluation.results import METRICS, EvaluateEnsemble, EvaluationReport
 from landslide.experiment import Experiment, load_experiment
 from landslide.models.architectures import check_encoder
 from landslide.models.member import TrainedMember
+from landslide.sources.base import layer_of
 from landslide.training.devices import choose_device
-from landslide.training.records import candidate
+from landslide.training.records import trained_member
 from tasks.assemble import assemble_ensemble
 from tasks.audit import audit_cases
-from tasks.predict import Shelf
+from tasks.evaluate import evaluate_members
 from tasks.select import select_members
-from tasks.stage import path, submit
+from tasks.stage import run
 from tasks.tile import tile_cases
+
+REPORT, SIZES = "report.html", "sizes"
+Roles = dict[str, list[Case]]
 
 
 @flow(name="train-ensemble", flow_run_name="train {experiment.stem}")
@@ -62,61 +79,131 @@ def train_ensemble(
     )
 
 
-def train_groups(settings: Experiment, groups: dict[str, list[Case]], store: Path, engine: Engine) -> dict[str, Path]:
+def train_groups(settings: Experiment, groups: Roles, store: Path, engine: Engine) -> dict[str, Path]:
     """Train an experiment on cases by role; the folder of results of each band set. Within a flow."""
     check_encoder(settings.encoder)
-    check_engine(settings, engine)
+    artifacts = ArtifactStore.at(store)
+    check_engine(settings, engine, artifacts)
     prepared = prepare_cases([case for group in groups.values() for case in group], store)
-    refuse_leakage(settings, groups, prepared, store)
-    tiles = _tiles(settings, groups, prepared, store)
-    members = train_grid(settings, tiles, store, engine)
-    results = {name: rank_band_set(settings, name, tiles, members[name], prepared, groups, store) for name in members}
+    stacks = {role: {case.id: prepared[case.id] for case in group} for role, group in groups.items()}
+    refuse_missing_layers(settings, prepared, artifacts)
+    refuse_leakage(settings, stacks, artifacts)
+    learning = {role: stacks[role] for role in ("train", "validation")}
+    tiles = run(tile_cases, TileCases(bands=settings.all_bands, stacks=learning), artifacts)
+    members = train_grid(settings, tiles, artifacts, engine)
+    results = {name: rank_band_set(settings, name, tiles, members[name], stacks, store) for name in members}
     write_report(settings, results, store)
     return results
 
 
-def _tiles(settings: Experiment, groups: dict[str, list[Case]], prepared: References, store: Path) -> dict[str, str]:
-    cases = {role: [prepared[case.id] for case in groups[role]] for role in ("train", "validation")}
-    keys = {role: {case.id: prepared[case.id]["key"] for case in groups[role]} for role in cases}
-    request = tile_request(settings.all_bands, keys)
-    reference: dict[str, str] = submit(tile_cases, request, store, bands=list(settings.all_bands), cases=cases).result()
-    return reference
+def refuse_missing_layers(settings: Experiment, prepared: Stacks, store: ArtifactStore) -> None:
+    """InputError naming the first case that lacks a band which a band set needs, and why."""
+    for case, artifact in prepared.items():
+        info = open_stack(artifact, store).info
+        for band_set, bands in settings.band_sets.items():
+            if lacking := [band for band in bands if band not in info.bands]:
+                why = info.missing.get(layer_of(lacking[0]), "its source has none")
+                raise InputError(
+                    f"experiment {settings.id}: the band set {band_set} needs {lacking}, which case {case} lacks "
+                    f"({why}). Leave out the case or the band set, or give the case a source with these bands"
+                )
+
+
+def refuse_leakage(settings: Experiment, stacks: dict[str, Stacks], store: ArtifactStore) -> None:
+    """InputError where pixels of one role are repeated in another; the audit stays in the store. Within a flow."""
+    artifact = run(audit_cases, AuditCases(bands=settings.all_bands, stacks=stacks), store)
+    audit = refuse_duplicates(store.path(artifact))
+    get_run_logger().info("leakage audit: %s", audit.summary())
 
 
 @flow(name="rank-band-set", flow_run_name="rank {band_set}")
 def rank_band_set(
     settings: Experiment,
     band_set: str,
-    tiles: dict[str, str],
-    members: list[dict[str, str]],
-    prepared: References,
-    groups: dict[str, list[Case]],
+    tiles: Artifact,
+    members: list[Artifact],
+    stacks: dict[str, Stacks],
     store: Path,
 ) -> Path:
-    """The ensemble of one band set's members, chosen on validation cases, and its scores where there are test cases."""
-    ranked = rank([candidate(reference["key"], path(reference, store)) for reference in members])
+    """The ensemble of one band set's members, chosen on validation cases, and its scores where there are test cases.
+
+    Args:
+        settings: The experiment.
+        band_set: The name of the band set.
+        tiles: The training store.
+        members: The finished members.
+        stacks: Of the cases of each role.
+        store: The folder of artifacts.
+
+    Returns:
+        The folder of results.
+    """
+    artifacts = ArtifactStore.at(store)
+    ranked = rank([trained_member(member.key, artifacts.path(member)) for member in members])
     create_table_artifact(
         key=f"members-{settings.id}-{band_set}", table=_table(ranked), description="Members, ranked on validation"
     )
     name, bands, device = f"{settings.id}-{band_set}", settings.band_sets[band_set], choose_device(settings.device)
-    normalisation = Tiles(path(tiles, store)).normalisation(bands)
+    normalisation = Tiles(artifacts.path(tiles)).normalisation(bands)
 
-    def predicted(role: str) -> dict[str, Shelf]:
-        cases = {case.id: prepared[case.id] for case in groups[role]}
-        return predict_cases(cases, ranked, bands, normalisation, device, store)
+    def predicted(role: str) -> dict[str, CasePredictions]:
+        return predict_cases(stacks[role], ranked, bands, normalisation, device, artifacts)
 
-    selection = _select(settings, name, ranked, predicted("validation"), store)
-    choice = selection.of(decided(settings.selection, len(groups["validation"])))
-    if choice.selector != PAPER and len(groups["validation"]) < FEWEST_VALIDATION_CASES:
+    selection = _select(settings, name, ranked, predicted("validation"), artifacts)
+    choice = selection.of(decided(settings.selection, len(stacks["validation"])))
+    _warn_of_few(name, choice, len(stacks["validation"]))
+    info, chosen = _describe(settings, band_set, normalisation, choice, ranked, stacks)
+    ensemble = run(assemble_ensemble, AssembleEnsemble(info=info, members=tuple(chosen)), artifacts)
+    scores = None
+    if stacks["test"]:
+        choices = (choice, *(other for other in selection.choices if other.selector != choice.selector))
+        stage = EvaluateEnsemble(ensemble=name, members=tuple(ranked), cases=predicted("test"), choices=choices)
+        scores = artifacts.path(run(evaluate_members, stage, artifacts))
+    folder = store / "results" / settings.id / band_set
+    _publish(folder, info, artifacts.path(ensemble), scores)
+    if scores:
+        show_scores(f"scores-{info.name}", info.name, folder)
+    return folder
+
+
+def _select(
+    settings: Experiment,
+    name: str,
+    ranked: list[TrainedMember],
+    validation: dict[str, CasePredictions],
+    store: ArtifactStore,
+) -> Selection:
+    """What each selector makes of the validation cases."""
+    rules = Rules(
+        size=settings.ensemble_size, calibration=settings.calibration, threshold=settings.threshold, seed=settings.seed
+    )
+    keys = tuple(member.key for member in ranked)
+    stage = SelectMembers(experiment=name, members=keys, cases=validation, rules=rules)
+    return Selection.read(store.path(run(select_members, stage, store)))
+
+
+def _warn_of_few(name: str, choice: Choice, validating: int) -> None:
+    if choice.selector != PAPER and validating < FEWEST_VALIDATION_CASES:
         get_run_logger().warning(
             "%s: weights, calibration and threshold come from %d validation case(s) and may not hold on other events. "
-            "Let %d or more validate, or choose `selection: paper`", name, len(groups["validation"]), FEWEST_VALIDATION_CASES,
+            "Let %d or more validate, or choose `selection: paper`", name, validating, FEWEST_VALIDATION_CASES,
         )  # fmt: skip
+
+
+def _describe(
+    settings: Experiment,
+    band_set: str,
+    normalisation: Normalisation,
+    choice: Choice,
+    ranked: list[TrainedMember],
+    stacks: dict[str, Stacks],
+) -> tuple[EnsembleInfo, list[TrainedMember]]:
+    """The description of the chosen ensemble, and its members in the order of rank."""
     chosen = [member for member in ranked if member.key in choice.weights]
     info = EnsembleInfo(
-        name=name,
+        name=f"{settings.id}-{band_set}",
         band_set=band_set,
-        bands=bands,
+        bands=settings.band_sets[band_set],
         normalisation=normalisation,
         selector=choice.selector,
         scale=choice.scale,
@@ -125,35 +212,9 @@ def rank_band_set(
         confidence=choice.confidence,
         crop=settings.crop,
         members=ensemble_members(chosen, [choice.weights[member.key] for member in chosen]),
-        cases={role: [case.id for case in group] for role, group in groups.items()},
+        cases={role: list(cases) for role, cases in stacks.items()},
     )
-    ensemble = submit(
-        assemble_ensemble,
-        assemble_request(info, chosen),
-        store,
-        info=info,
-        members=[{"stage": "train", "key": member.key} for member in chosen],
-    ).result()
-    choices = [choice, *(other for other in selection.choices if other.selector != choice.selector)]
-    scores = score(name, ranked, predicted("test"), choices, store) if groups["test"] else None
-    folder = store / "results" / settings.id / band_set
-    _publish(folder, info, path(ensemble, store), scores)
-    if scores:
-        show_scores(f"scores-{info.name}", info.name, folder)
-    return folder
-
-
-def _select(
-    settings: Experiment, title: str, ranked: list[TrainedMember], shelves: dict[str, Shelf], store: Path
-) -> Selection:
-    """What each way makes of the validation cases."""
-    rules = Rules(
-        size=settings.ensemble_size, calibration=settings.calibration, threshold=settings.threshold, seed=settings.seed
-    )
-    request = select_request({case: shelf.prediction_keys for case, shelf in shelves.items()}, rules)
-    keys = [member.key for member in ranked]
-    future = submit(select_members, request, store, title=title, members=keys, shelves=shelves, rules=rules)
-    return Selection.read(path(future.result(), store))
+    return info, chosen
 
 
 def _publish(folder: Path, info: EnsembleInfo, ensemble: Path, scores: Path | None) -> None:
@@ -162,8 +223,7 @@ def _publish(folder: Path, info: EnsembleInfo, ensemble: Path, scores: Path | No
         if scores:
             deliver(scores, draft)
             shutil.copy2(scores / METRICS, draft / "ensemble" / SCORES_FILE)
-        metrics = json.loads((scores / METRICS).read_text()) if scores else None
-        model_card.write(draft / "ensemble", info.model_dump(mode="json"), metrics)
+        model_card.write(draft / "ensemble", info, EvaluationReport.read(scores) if scores else None)
 
 
 def _table(ranked: list[TrainedMember]) -> list[dict[str, Any]]:
@@ -173,37 +233,19 @@ def _table(ranked: list[TrainedMember]) -> list[dict[str, Any]]:
     ]
 
 
-def refuse_leakage(settings: Experiment, groups: dict[str, list[Case]], prepared: References, store: Path) -> Audit:
-    """The audit of the prepared cases by role; InputError where pixels of one role are repeated in another.
-
-    The audit stays in the store either way. To be called within a flow.
-    """
-    cases = {role: [prepared[case.id] for case in group] for role, group in groups.items()}
-    keys = {role: {case.id: prepared[case.id]["key"] for case in group} for role, group in groups.items()}
-    request = audit_request(settings.all_bands, keys)
-    reference = submit(audit_cases, request, store, bands=list(settings.all_bands), cases=cases).result()
-    audit = refuse_duplicates(path(reference, store))
-    get_run_logger().info("leakage audit: %s", audit.summary())
-    return audit
-
-
-REPORT, SIZES = "report.html", "sizes"
-
-
 def write_report(settings: Experiment, results: dict[str, Path], store: Path) -> None:
-    """Both into the experiment's folder of results, from the folder of each band set; nothing without test cases."""
+    """`report.html` and the best ensemble sizes over all band sets; nothing without test cases."""
     found = {name: folder for name, folder in results.items() if (folder / METRICS).exists()}
     if not found:
         return
     folder, title = store / "results" / settings.id, settings.title or settings.id
-    documents = {name: json.loads((one / METRICS).read_text()) for name, one in found.items()}
-    figures = {name: {picture.name: picture for picture in one.glob("*.png")} for name, one in found.items()}
-    answers, picture = sizes(documents), folder / f"{SIZES}.png"
+    reports = {name: EvaluationReport.read(results) for name, results in found.items()}
+    figures = {name: {figure.name: figure for figure in results.glob("*.png")} for name, results in found.items()}
+    answers, picture = sizes(reports), folder / f"{SIZES}.png"
     write_answer(answers, SIZES, folder)
     draw_sizes_of_all(answers, title, picture)
-    draft = folder / f".{REPORT}"
-    html.write(draft, title, documents, figures, _reproduce(settings), picture)
-    os.replace(draft, folder / REPORT)
+    with atomic_file(folder / REPORT) as draft:
+        html.write(draft, title, reports, figures, _reproduce(settings), picture)
 
 
 def _reproduce(settings: Experiment) -> str:

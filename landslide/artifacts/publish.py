@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from landslide.artifacts.store import MANIFEST, writable
+from landslide.artifacts.atomic import draft_folder, publish
+from landslide.artifacts.store import MANIFEST
 from landslide.errors import InputError
 
 
@@ -23,19 +24,9 @@ def deliver(artifact: Path, folder: Path) -> None:
 @contextmanager
 def published(folder: Path) -> Iterator[Path]:
     """A fresh folder to fill, which takes the place of `folder` at the end of the block, or vanishes on an error."""
-    writable(folder.parent)
-    draft, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (draft, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir()
-    try:
+    with draft_folder(folder) as draft:
         yield draft
-        if folder.exists():
-            folder.rename(old)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        publish(draft, folder)
 
 
 def refuse_foreign(out: Path) -> None:

@@ -8,7 +8,6 @@ the same one.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -16,13 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from landslide.artifacts.store import MANIFEST, Artifact, Store
+from landslide.artifacts.atomic import atomic_file
 from landslide.errors import InputError, LandslideError, ServiceError
+
+if TYPE_CHECKING:
+    from landslide.artifacts.stage import Artifact
+
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -52,28 +56,28 @@ class RemoteStore:
             self._write(place, b"")
             self._files.rm_file(place)
 
-    def fetch(self, artifact: Artifact, store: Store) -> bool:
-        """Bring an artifact into a store; False if it is not there."""
+    def has(self, artifact: Artifact) -> bool:
+        """Whether a whole artifact is there."""
+        return self._manifest(artifact) is not None
 
-        def bring(folder: Path) -> bool:
-            manifest = self._manifest(artifact)
-            for name, sha in (manifest or {"files": {}})["files"].items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with self._reaching():
-                    self._files.get_file(self._place(artifact.stage, artifact.key, sha), str(folder / name))
-            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
-            return manifest is not None
+    def fetch(self, artifact: Artifact, folder: Path) -> dict[str, Any]:
+        """Bring an artifact's files into an empty folder; the manifest of one that is there."""
+        manifest = self._manifest(artifact)
+        if manifest is None:
+            raise ServiceError(f"{artifact.stage} {artifact.key} is not on {self.url}. Run the same command again")
+        for name, sha in manifest["files"].items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with self._reaching():
+                self._files.get_file(self._place(artifact.stage, artifact.key, sha), str(folder / name))
+        return manifest
 
-        return store.receive(artifact, bring)
-
-    def send(self, artifact: Artifact, store: Store) -> None:
-        """Copy an artifact of a store there, unless it is there."""
+    def send(self, artifact: Artifact, folder: Path, manifest: dict[str, Any]) -> None:
+        """Copy an artifact's folder there, unless it is there."""
         if self._manifest(artifact) is not None:
             return
-        manifest = store.manifest(artifact)
         with self._reaching():
             for name, sha in manifest["files"].items():
-                self._put(store.path(artifact) / name, self._place(artifact.stage, artifact.key, sha))
+                self._put(folder / name, self._place(artifact.stage, artifact.key, sha))
             self._write(self._place(artifact.stage, artifact.key, MANIFEST), json.dumps(manifest).encode())
 
     def keys(self, stage: str) -> set[str]:
@@ -103,13 +107,9 @@ class RemoteStore:
         if not isinstance(self._files, LocalFileSystem):
             self._files.put_file(str(file), place)
             return
-        draft = f"{place}.{uuid.uuid4().hex}"
-        try:
-            self._files.makedirs(os.path.dirname(place), exist_ok=True)
-            self._files.put_file(str(file), draft)
-            os.replace(draft, place)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        self._files.makedirs(str(Path(place).parent), exist_ok=True)
+        with atomic_file(Path(place)) as draft:
+            self._files.put_file(str(file), str(draft))
 
     def _write(self, place: str, content: bytes) -> None:
         with tempfile.NamedTemporaryFile() as file:

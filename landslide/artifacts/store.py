@@ -1,249 +1,157 @@
 """The artifact store: every stage's result in a folder named by what it was made of.
 
-`key = sha256(stage, version, parameters, inputs)`; the files lie in `<root>/<stage>/<key>/` beside a `manifest.json`
-with each file's sha256. A result is built in a temporary folder beside its final place, synced and renamed, so a
-reader sees all of it or nothing; it counts as present only while its manifest verifies.
+The files lie in `<local>/<stage>/<key>/` beside a `manifest.json` with each file's sha256. A result is built in a
+draft beside its final place, synced and renamed, so that a reader sees all of it or nothing; it counts as present only
+while its manifest verifies. With `remote`, a folder at a URL that machines share, results are looked for there too and
+sent there.
 """
 
-import fcntl
-import hashlib
+from __future__ import annotations
+
 import json
 import os
 import platform
-import shutil
-import threading
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from landslide import __version__
-from landslide.errors import InputError, StoreError
+from landslide.artifacts.atomic import draft_folder, locked, publish
+from landslide.artifacts.stage import Artifact, Stage, content_digest
+from landslide.errors import StoreError
+
+if TYPE_CHECKING:
+    from landslide.artifacts.remote import RemoteStore
 
 MANIFEST = "manifest.json"
-KEY_LENGTH = 24
-
-
-class Request(BaseModel):
-    """What a stage is asked for: small, JSON, and all that its result depends on.
-
-    `inputs` maps a role to a digest: the key of an artifact, or the sha256 of a file's content.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    stage: str
-    version: int
-    parameters: dict[str, Any]
-    inputs: dict[str, str] = {}
-
-    @property
-    def key(self) -> str:
-        """24 hexadecimal digits that name the result."""
-        return digest(self.model_dump(mode="json"))[:KEY_LENGTH]
-
-
-class Artifact(BaseModel):
-    """A reference to a result: what tasks pass to each other. Its place depends on the store, its identity does not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    stage: str
-    key: str
+SHARED = "LANDSLIDE_SHARED"
+RECORDED = ("torch", "segmentation-models-pytorch", "earthengine-api")
 
 
 @dataclass(frozen=True)
-class Store:
-    """A folder of artifacts."""
+class ArtifactStore:
+    """A folder of artifacts, and the storage that it shares with other machines, if there is one."""
 
-    root: Path
+    local: Path
+    remote_url: str | None = None
 
-    def path(self, artifact: Artifact | Request) -> Path:
-        """Where the artifact's files lie, or would lie."""
-        return self.root / artifact.stage / artifact.key
+    @classmethod
+    def at(cls, folder: Path) -> ArtifactStore:
+        """The store in a folder; LANDSLIDE_SHARED in the environment names what it shares."""
+        return cls(folder, os.environ.get(SHARED) or None)
 
-    def find(self, request: Request) -> Artifact | None:
-        """The finished result of a request; None if it is missing, incomplete or damaged."""
-        return Artifact(stage=request.stage, key=request.key) if verify(self.path(request)) else None
+    @cached_property
+    def remote(self) -> RemoteStore | None:
+        """The shared storage."""
+        from landslide.artifacts.remote import RemoteStore  # fsspec
 
-    def obtain(self, request: Request, build: Callable[[Path], None]) -> Artifact:
-        """The result of a request, built by `build(folder)` only when no verified one is there.
+        return RemoteStore(self.remote_url) if self.remote_url else None
+
+    def folder(self, artifact: Artifact) -> Path:
+        """Where an artifact's files lie, or would lie."""
+        return self.local / artifact.stage / artifact.key
+
+    def path(self, artifact: Artifact) -> Path:
+        """The folder of a finished artifact, brought from the shared storage where it is not here."""
+        folder = self.folder(artifact)
+        if self.remote is not None and not folder.exists():
+            self._fetch(artifact)
+        return folder
+
+    def has(self, artifact: Artifact) -> bool:
+        """Whether the finished result is here or on the shared storage, complete and undamaged."""
+        return verify(self.folder(artifact)) or self._fetch(artifact)
+
+    def get_or_build(self, stage: Stage, build: Callable[[Path], None] | None = None) -> Artifact:
+        """The result of a stage, built by its own `build`, or by the one given, only where no finished one is there.
 
         Of several processes that ask for one result, one builds it and the others wait.
         """
-        found = self.find(request)
-        if found is not None:
-            return found
-        with self._alone(request):
-            return self.find(request) or self.build(request, build)
+        artifact = stage.artifact
+        folder = self.folder(artifact)
+        if not self.has(artifact):
+            with self._alone(artifact):
+                if not verify(folder):  # else another process has built it meanwhile
+                    self._build(stage, build or (lambda draft: stage.build(draft, self)))
+        if self.remote is not None:
+            self.remote.send(artifact, folder, self.manifest(artifact))
+        return artifact
 
-    def build(self, request: Request, build: Callable[[Path], None]) -> Artifact:
-        """Build the result anew and publish it whole. Whatever `build` raises leaves nothing behind."""
-        started = time.monotonic()
-        with self._draft(request) as draft:
-            build(draft)
-            _write_manifest(draft, request, time.monotonic() - started)
-            _publish(draft, self.path(request))
-        return Artifact(stage=request.stage, key=request.key)
+    def manifest(self, artifact: Artifact) -> dict[str, Any]:
+        """The manifest of a finished artifact."""
+        manifest: dict[str, Any] = json.loads((self.folder(artifact) / MANIFEST).read_text())
+        return manifest
 
-    def receive(self, artifact: Artifact, bring: Callable[[Path], bool]) -> bool:
-        """Publish a result that was made elsewhere, unless it is here; False if `bring(folder)` found none.
-
-        Raises StoreError if what was brought does not match its manifest.
-        """
-        with self._alone(artifact):
-            if verify(self.path(artifact)):
-                return True
-            with self._draft(artifact) as draft:
-                if not bring(draft):
-                    return False
-                if not verify(draft):
-                    raise StoreError(f"{artifact.stage} {artifact.key} arrived damaged. Remove it where it came from")
-                _publish(draft, self.path(artifact))
-        return True
-
-    @contextmanager
-    def _draft(self, artifact: Artifact | Request) -> Iterator[Path]:
-        """A folder beside the result's final place that is gone after the block."""
-        final = self.path(artifact)
-        writable(final.parent)
-        _sweep(final)
-        draft = final.with_name(f"{_drafts(final)}.{os.getpid()}.{threading.get_ident()}")
-        draft.mkdir()
-        try:
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-
-    def workspace(self, request: Request) -> Path:
+    def workspace(self, stage: Stage) -> Path:
         """A folder for what must outlast a run that is killed before its result is there; its user makes and removes
         it.
         """
-        return self.root / ".work" / f"{request.stage}-{request.key}"
+        return self.local / ".work" / f"{stage.name}-{stage.key}"
 
-    @contextmanager
-    def _alone(self, artifact: Artifact | Request) -> Iterator[None]:
-        """One process, and one thread of it, at a time; the lock falls with the process, however it ends."""
-        path = self.root / ".locks" / f"{artifact.stage}-{artifact.key}"
-        writable(path.parent)
-        with _locked(path):
-            try:
-                yield
-            finally:
-                path.unlink()
+    def _alone(self, artifact: Artifact) -> Any:
+        return locked(self.local / ".locks" / f"{artifact.stage}-{artifact.key}")
 
-    def manifest(self, artifact: Artifact) -> dict[str, Any]:
-        """The manifest of a published artifact."""
-        manifest: dict[str, Any] = json.loads((self.path(artifact) / MANIFEST).read_text())
-        return manifest
+    def _build(self, stage: Stage, build: Callable[[Path], None]) -> None:
+        """Build a result anew and publish it whole. Whatever `build` raises leaves nothing behind."""
+        started = time.monotonic()
+        with draft_folder(self.folder(stage.artifact)) as draft:
+            build(draft)
+            _write_manifest(draft, stage, time.monotonic() - started)
+            publish(draft, self.folder(stage.artifact))
 
-
-def digest(value: object) -> str:
-    """sha256 of a value's canonical JSON: sorted keys, no spaces."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file's content; InputError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}. Check the path") from error
-
-
-def path_digest(path: Path) -> str:
-    """sha256 of a file's content, or of all files' names and contents in a folder; InputError if unreadable."""
-    if not path.is_dir():
-        return file_digest(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest([[str(file.relative_to(path)), file_digest(file)] for file in files])
+    def _fetch(self, artifact: Artifact) -> bool:
+        """Bring a result from the shared storage; False where there is none. StoreError where it arrived damaged."""
+        if self.remote is None or not self.remote.has(artifact):
+            return False
+        with self._alone(artifact):
+            if verify(self.folder(artifact)):
+                return True
+            with draft_folder(self.folder(artifact)) as draft:
+                manifest = self.remote.fetch(artifact, draft)
+                (draft / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+                if not verify(draft):
+                    raise StoreError(f"{artifact.stage} {artifact.key} arrived damaged. Remove it where it came from")
+                publish(draft, self.folder(artifact))
+        return True
 
 
 def verify(folder: Path) -> bool:
     """Whether every file that the folder's manifest lists is there, unchanged."""
     try:
-        files: Mapping[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
-        return all(file_digest(folder / name) == sha for name, sha in files.items())
-    except (OSError, ValueError, KeyError, InputError):
+        files: dict[str, str] = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(content_digest(folder / name) == sha for name, sha in files.items())
+    except (OSError, ValueError, KeyError):
         return False
 
 
-def writable(folder: Path) -> None:
-    """Make the folder; StoreError if nothing can be written there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write into {folder}: {error.strerror}. Choose another folder") from error
-    if not os.access(folder, os.W_OK):
-        raise StoreError(f"cannot write into {folder}: permission denied. Choose another folder")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file that its last holder removes: what was waited for may be gone, then a new one is made."""
-    while True:
-        with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                yield
-                return
-
-
-def _drafts(final: Path) -> str:
-    """How the names of this machine's drafts of an artifact begin; other machines may share the store."""
-    return f".{final.name}.{platform.node()}"
-
-
-def _sweep(final: Path) -> None:
-    """Remove drafts of this artifact that a process of this machine left behind when it was killed."""
-    for draft in final.parent.glob(f"{_drafts(final)}.*"):
-        if not _alive(int(draft.name.split(".")[-2])):
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _write_manifest(folder: Path, request: Request, seconds: float) -> None:
+def _write_manifest(folder: Path, stage: Stage, seconds: float) -> None:
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     manifest = {
-        **request.model_dump(mode="json"),
-        "key": request.key,
-        "files": {name: file_digest(folder / name) for name in names},
-        "versions": {"landslide": __version__, "python": platform.python_version()},
+        "stage": stage.name,
+        "version": stage.version,
+        "key": stage.key,
+        "parameters": stage.parameters,
+        "inputs": [artifact.model_dump() for artifact in stage.inputs],
+        "files": {name: content_digest(folder / name) for name in names},
+        "versions": _versions(),
         "seconds": round(seconds, 3),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
 
 
-def _publish(draft: Path, final: Path) -> None:
-    for path in draft.rglob("*"):
-        if path.is_file():
-            _sync(path)
-    _sync(draft)
-    if verify(final):  # another process was faster: its result is as good
-        return
-    if final.exists():
-        shutil.rmtree(final)
-    draft.rename(final)
-    _sync(final.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _versions() -> dict[str, str]:
+    """Of this package, of Python, and of those packages here that results depend on."""
+    found = {"landslide": __version__, "python": platform.python_version()}
+    for name in RECORDED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    if (rasterio := sys.modules.get("rasterio")) is not None:
+        found["gdal"] = rasterio.__gdal_version__
+    return found

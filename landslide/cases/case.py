@@ -1,6 +1,6 @@
 """Cases: one event to map, as a person writes it in YAML.
 
-Unknown keys are refused, relative paths are relative to the file, and every mistake is told with the file and the key.
+Unknown keys are refused, relative paths are relative to the file, and every error names the file and the key.
 """
 
 from calendar import monthrange
@@ -26,8 +26,8 @@ from landslide.cases.fields import (
     Span,
     Strict,
     When,
-    _resolve_local,
     load,
+    resolve_local,
 )
 from landslide.cases.sources import SourceConfig, as_source
 
@@ -44,10 +44,10 @@ class Window(Strict):
     years: Annotated[int, Field(ge=1, le=5)] | None = None
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _one_definition(self) -> Self:
         explicit = self.start is not None or self.end is not None
-        ways = [explicit, self.days is not None, self.years is not None]
-        if sum(ways) != 1 or (self.start is None) != (self.end is None):
+        given = [explicit, self.days is not None, self.years is not None]
+        if sum(given) != 1 or (self.start is None) != (self.end is None):
             raise ValueError("give days, or start and end, or years")
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
@@ -63,7 +63,7 @@ def _without_years(post: Window) -> Window:
 class Inventory(Strict):
     """Mapped landslides: polygons of any CRS. `ring` is a band in metres around each outline to ignore."""
 
-    path: Annotated[str, AfterValidator(_resolve_local)]
+    path: Annotated[str, AfterValidator(resolve_local)]
     layer: str | None = None
     date_field: str | None = None
     ring: Annotated[float, Field(ge=0, le=1000)] = 0.0
@@ -73,7 +73,7 @@ def _as_inventory(value: object) -> object:
     return {"path": value} if isinstance(value, str) else value
 
 
-def _told(name: str) -> str:
+def _not_blank(name: str) -> str:
     if not name.strip():
         raise ValueError("a class of land cover needs a name")
     return name
@@ -81,7 +81,7 @@ def _told(name: str) -> str:
 
 CoverValue = Annotated[int, Field(ge=0, le=254)]  # 255 is unknown
 CoverNames = Annotated[
-    dict[CoverValue, Annotated[str, AfterValidator(_told)]],
+    dict[CoverValue, Annotated[str, AfterValidator(_not_blank)]],
     Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": "^[0-9]{1,3}$"}}),
 ]
 
@@ -89,10 +89,10 @@ CoverNames = Annotated[
 class Cover(Strict):
     """Land cover before the event: band 1 of a raster of any CRS and resolution, and what its numbers are called.
 
-    Numbers of one name are one class. Nothing is learnt from it; scores are told by class.
+    Numbers with the same name are one class. It is not used in training; scores are reported by class.
     """
 
-    path: Annotated[str, AfterValidator(_resolve_local)]
+    path: Annotated[str, AfterValidator(resolve_local)]
     names: CoverNames
 
 
@@ -119,10 +119,10 @@ class Case(Strict):
         elif self.cover is not None:
             raise ValueError("cover needs a case with a place, and an archive brings its own grids; leave cover out")
         if self.event_date is not None:
-            self._windows_beside_the_event(self.event_date)
+            self._refuse_windows_over_the_event(self.event_date)
         return self
 
-    def _windows_beside_the_event(self, event: date) -> None:
+    def _refuse_windows_over_the_event(self, event: date) -> None:
         if self.pre.end and self.pre.end >= event:
             raise ValueError(f"pre ends {self.pre.end}, not before the event of {event}")
         if self.post.start and self.post.start <= event:
@@ -134,8 +134,8 @@ class Case(Strict):
     def spans(self, when: When) -> tuple[Span, ...]:
         """The days of a window in time order, first and last of each span included; none where the case has no date.
 
-        Several where `years` are given, which never overlap, and one otherwise. What lies between spans is no part of
-        the window.
+        With `years` there are several, which never overlap; otherwise one. Days between spans do not belong to the
+        window.
         """
         window: Window = getattr(self, when)
         if window.start and window.end:
@@ -150,7 +150,7 @@ class Case(Strict):
     def window(self, when: When) -> Span | None:
         """First and last day of a window, gaps between its spans included; None where the case has no date.
 
-        It tells the time that a map covers; to choose scenes ask `spans` or `side`.
+        For the period that a map covers; to choose scenes use `spans` or `side`.
         """
         spans = self.spans(when)
         return (spans[0][0], spans[-1][1]) if spans else None
@@ -158,7 +158,7 @@ class Case(Strict):
     @property
     def windows(self) -> str:
         """Both windows for a message: `pre 2021-05-15..2021-07-13, post …`."""
-        return ", ".join(f"{when} {spelled(self.spans(when))}" for when in WHENS)
+        return ", ".join(f"{when} {format_spans(self.spans(when))}" for when in WHENS)
 
     def side(self, day: date) -> When | None:
         """The window that a day falls into, if any."""
@@ -168,7 +168,7 @@ class Case(Strict):
         return None
 
 
-def spelled(spans: Iterable[Span]) -> str:
+def format_spans(spans: Iterable[Span]) -> str:
     """A window's spans for a message: `2019-07-15..2019-09-12 and 2020-07-15..2020-09-12`."""
     return " and ".join(f"{first}..{last}" for first, last in spans) or "undated"
 
@@ -176,7 +176,7 @@ def spelled(spans: Iterable[Span]) -> str:
 def _earlier(span: Span, years: int, event: date) -> tuple[Span, ...]:
     """The span's calendar days in the last so many earlier years in which they end before the event, oldest first."""
     shifted = ((_years_before(span[0], back), _years_before(span[1], back)) for back in count(1))
-    return tuple(islice((one for one in shifted if one[1] < event), years))[::-1]
+    return tuple(islice((span for span in shifted if span[1] < event), years))[::-1]
 
 
 def _years_before(day: date, years: int) -> date:

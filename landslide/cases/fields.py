@@ -22,21 +22,15 @@ from pydantic import (
 from landslide.errors import InputError
 
 Role = Literal["train", "validation", "test", "map"]
-
-
+ROLES: tuple[Role, ...] = ("train", "validation", "test")
 When = Literal["pre", "post"]
-
-
 WHENS: tuple[When, When] = ("pre", "post")
-
-
 Direction = Literal["ascending", "descending"]
-
-
 Span = tuple[date, date]
+Model = TypeVar("Model", bound=BaseModel)
+log = logging.getLogger(__name__)
 
-
-# A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format binds nobody.
+# A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format is not checked.
 Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"})]
 
 
@@ -48,7 +42,8 @@ def _resolve_unless_url(text: str, info: ValidationInfo) -> str:
     return text if "://" in text else str(_resolve(Path(text), info))
 
 
-def _resolve_local(text: str, info: ValidationInfo) -> str:
+def resolve_local(text: str, info: ValidationInfo) -> str:
+    """A local path, relative to the folder of the file that names it; ValueError for an address."""
     if "://" in text:
         raise ValueError(f"{text} is no local path; fetch it first, so that the result can name what it was made of")
     return str(_resolve(Path(text), info))
@@ -71,23 +66,11 @@ def _read_geojson(value: object, info: ValidationInfo) -> object:
 
 
 LocalPath = Annotated[Path, AfterValidator(_resolve)]
-
-
 PathOrUrl = Annotated[str, AfterValidator(_resolve_unless_url)]
-
-
 Longitude = Annotated[float, Field(ge=-180, le=180)]
-
-
 Latitude = Annotated[float, Field(ge=-90, le=90)]
-
-
 BBox = tuple[Longitude, Latitude, Longitude, Latitude]
-
-
 Area = Annotated[BBox | dict[str, Any], BeforeValidator(_read_geojson)]
-
-
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 
 
@@ -119,10 +102,6 @@ def with_todays_keys(data: object, renamed: Mapping[str, str]) -> object:
     return {renamed.get(key, key): value for key, value in data.items()}
 
 
-Model = TypeVar("Model", bound=BaseModel)
-log = logging.getLogger(__name__)
-
-
 def load(model: type[Model], path: Path) -> Model:
     """Read a YAML file into a model; InputError names the file, the key and the value that is wrong."""
     try:
@@ -138,13 +117,10 @@ def load(model: type[Model], path: Path) -> Model:
 
 
 def explain(error: ValidationError) -> str:
-    """A validation error as one line a mistake: the key, what is wrong, and what was given."""
+    """A validation error in one line: of each mistake the key, what is wrong, and the value given."""
     lines = []
     for item in error.errors(include_url=False, include_context=False):
         given = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
         message = item["msg"].removeprefix("Value error, ").replace("Extra inputs are not permitted", "unknown key")
         lines.append(f"{'.'.join(str(place) for place in item['loc']) or 'the file'}: {message}{given}")
     return "; ".join(lines) + ". Correct the file and run again"
-
-
-ROLES: tuple[Role, ...] = ("train", "validation", "test")

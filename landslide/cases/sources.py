@@ -11,10 +11,12 @@ from pydantic import (
     model_validator,
 )
 
-from landslide.bands import known
+from landslide.bands import check_bands
 from landslide.cases.fields import Day, Direction, LocalPath, PathOrUrl, Strict, When
 
-AUTO_BUCKET_TILES = 400  # about a whole Sentinel-2 tile with all bands
+AUTO_BUCKET_TILES = 200  # about the Sentinel-1 layer of a whole Sentinel-2 tile
+CLOUD_DILATION = 6  # as `landslide.features.optical.EDGE`, which this package must not import
+CloudDilation = Annotated[int, Field(ge=0, le=50)]
 
 
 class Sentinel1Collection(Strict):
@@ -30,7 +32,10 @@ class Sentinel1Collection(Strict):
 
 
 class Sentinel2Collection(Strict):
-    """Where Sentinel-2 L2A lies in a catalogue: asset names per band."""
+    """Where Sentinel-2 L2A lies in a catalogue: asset names per band.
+
+    `cloud_dilation` is how far clouds and their shadows are grown, in pixels of 10 m.
+    """
 
     collection: str
     blue: str = "blue"
@@ -38,6 +43,7 @@ class Sentinel2Collection(Strict):
     red: str = "red"
     nir: str = "nir"
     scl: str = "scl"
+    cloud_dilation: CloudDilation = CLOUD_DILATION
 
 
 class DemCollection(Strict):
@@ -110,7 +116,8 @@ class Sentinel2Files(DatedFiles):
 class FilesSource(Strict):
     """A person's own GeoTIFFs: scenes per sensor and date, or ready-made bands of a stack by name.
 
-    Files of any CRS and resolution are resampled (bilinear; nearest for classes) onto the case's grid.
+    Files of any CRS and resolution are resampled (bilinear; nearest for classes) onto the case's grid. `cloud_dilation`
+    is how far clouds and their shadows are grown around those of a scene classification, in pixels of 10 m.
     """
 
     kind: Literal["files"]
@@ -118,10 +125,11 @@ class FilesSource(Strict):
     sentinel2: list[Sentinel2Files] = []
     dem: RasterOrPath | None = None
     bands: dict[str, RasterOrPath] = {}
+    cloud_dilation: CloudDilation = CLOUD_DILATION
 
     @model_validator(mode="after")
     def _known_bands(self) -> Self:
-        known(self.bands)
+        check_bands(self.bands)
         return self
 
 
@@ -134,7 +142,7 @@ class ArchiveSource(Strict):
     kind: Literal["archive"]
     format: Literal["paper", "landslide4sense"]
     folder: LocalPath
-    bands: Annotated[tuple[str, ...], AfterValidator(known)] | None = None
+    bands: Annotated[tuple[str, ...], AfterValidator(check_bands)] | None = None
     parts: list[str] | None = None
 
 
@@ -156,22 +164,25 @@ class Sentinel1Archive(Strict):
 
 
 class Sentinel2Archive(Strict):
-    """Sentinel-2 in Earth Engine: what a cloud mask is made of.
+    """Sentinel-2 in Earth Engine: how clouds are masked.
 
     With `cloud-score-plus` a pixel is clear where the score is at least `clear_above`; a scene without a score falls
-    back to its scene classification.
+    back to its scene classification. By the classification, clouds and their shadows are grown by `cloud_dilation`
+    pixels of 10 m, as their edges are classified as ground.
     """
 
     cloud_mask: Literal["cloud-score-plus", "scl"] = "cloud-score-plus"
     clear_above: Annotated[float, Field(gt=0, lt=1)] = 0.60
+    cloud_dilation: CloudDilation = CLOUD_DILATION
 
 
 class ExportSettings(Strict):
     """How pixels leave Earth Engine; no pixel depends on it.
 
     `tiles` asks for them piece by piece, `bucket` has Google write files to Cloud Storage and reads them back; `auto`
-    takes the bucket, where one is named, for more than `AUTO_BUCKET_TILES` tiles. `requests` bounds those in flight,
-    `eecu_hours` stops an export whose estimate, or whose report, passes it.
+    takes the bucket, where one is named, for a layer of more than `AUTO_BUCKET_TILES` tiles. `requests` bounds those in
+    flight. `eecu_hours` bounds the export of each layer: one whose estimate passes it is refused, and a batch task whose
+    own report passes it is cancelled.
     """
 
     RENAMED: ClassVar[Mapping[str, str]] = {"way": "method"}
@@ -189,7 +200,7 @@ class ExportSettings(Strict):
 
 
 class EarthEngineSource(Strict):
-    """Bands by Google's archive; a sensor that is null is left out. See docs/earth-engine.md.
+    """Bands computed by Google from its archive; a sensor that is null is left out. See docs/earth-engine.md.
 
     `bands` picks bands by name; without it the paper's of the sensors that are there, and `water` where that is set.
     """
@@ -199,7 +210,7 @@ class EarthEngineSource(Strict):
     sentinel2: Sentinel2Archive | None = Sentinel2Archive()
     dem: Literal["glo30", "nasadem"] | None = "glo30"
     water: Literal["glo30", "jrc"] | None = None
-    bands: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known)] | None = None
+    bands: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(check_bands)] | None = None
     project: Annotated[str, Field(pattern=r"^[a-z][a-z0-9.:-]{4,62}[a-z0-9]$")] | None = None
     export: ExportSettings = ExportSettings()
 

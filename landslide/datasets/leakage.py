@@ -19,21 +19,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
-from landslide.artifacts.store import Request
-from landslide.bands import positions
+from landslide.artifacts.stage import Artifact, Stage
+from landslide.bands import band_indices
 from landslide.cases.fields import ROLES
-from landslide.datasets.stack import Stack, StackPart
+from landslide.datasets.stack import Stack, StackPart, open_stacks
 from landslide.errors import InputError
 from landslide.geo.grid import blocks, distance_km
 from landslide.progress import track
 
-VERSION = 1
 AUDIT_FILE = "audit.json"
 MAX_SHARE = 0.01  # the share of a case's squares that cases of other roles may hold
 MIN_SQUARES = 10  # distinct squares, below which a share says nothing
@@ -42,6 +41,9 @@ CHANGES = 8  # of the 20 pairs of neighbours in a row of a square, below which i
 SAMPLE = 2**21  # squares of all cases together
 READ_SIDE = 1024
 WORST = 10  # pairs of parts that are listed
+
+if TYPE_CHECKING:
+    from landslide.artifacts.store import ArtifactStore
 
 Hashes = NDArray[np.uint64]
 NONE: Hashes = np.zeros(0, "uint64")
@@ -116,10 +118,24 @@ class Audit(BaseModel):
         return "; ".join(said)
 
 
-def audit_request(bands: Sequence[str], stacks: dict[str, dict[str, str]]) -> Request:
-    """What an audit depends on: bands, in any order, and the prepared cases' keys by role and case id."""
-    inputs = {f"{role}/{case}": key for role, cases in stacks.items() for case, key in cases.items()}
-    return Request(stage="audit", version=VERSION, parameters={"bands": sorted(bands)}, inputs=inputs)
+class AuditCases(Stage):
+    """The audit of an experiment's cases: stacks by role and case id. The order of the bands does not matter."""
+
+    name: ClassVar[str] = "audit"
+    version: ClassVar[int] = 2
+    sources: ClassVar[tuple[str, ...]] = ("landslide.datasets.leakage", "landslide.datasets.stack")
+
+    bands: tuple[str, ...]
+    stacks: dict[str, dict[str, Artifact]]
+
+    @field_validator("bands")
+    @classmethod
+    def _sorted(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(bands))
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write `audit.json`, whatever is found."""
+        audit(self.bands, open_stacks(self.stacks, store), folder)
 
 
 def audit(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> None:
@@ -130,7 +146,7 @@ def audit(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) ->
     ordered = tuple(sorted(bands))
     cases = [(role, stack) for role in ROLES for stack in sorted(stacks.get(role, []), key=_id)]
     for _, stack in cases:
-        positions(ordered, stack.info.bands, f"case {_id(stack)}")
+        band_indices(ordered, stack.info.bands, f"case {_id(stack)}")
     one_in = _one_in(sum(part.height * part.width for _, stack in cases for part in stack.info.parts))
     samples = [_CaseHashes.of(role, stack, ordered, one_in) for role, stack in track(cases, "Auditing for leakage")]
     common = _in_common(samples)
@@ -140,7 +156,10 @@ def audit(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) ->
 
 
 def refuse_duplicates(folder: Path) -> Audit:
-    """The audit in a folder; InputError if a case repeats more than `MAX_SHARE` of its pixels from cases of other roles."""
+    """The audit in a folder.
+
+    InputError if a case repeats more than `MAX_SHARE` of its pixels from cases of other roles.
+    """
     path = folder / AUDIT_FILE
     found = Audit.model_validate_json(path.read_text())
     repeating = [case for case in found.cases if (case.repeated or 0) >= MIN_SQUARES and case.share > MAX_SHARE]
@@ -152,8 +171,8 @@ def refuse_duplicates(folder: Path) -> Audit:
     parts = ", ".join(f"{one.part} with {one.other}" for one in pair.parts[:3])
     raise InputError(
         f"case {pair.case} ({pair.role}) has {worst.share:.1%} of its pixels in common with cases of other roles, "
-        f"{pair.share or 0:.1%} with case {pair.other} ({pair.other_role}), more than {MAX_SHARE:.0%}.{more} Give them one "
-        f"role, or leave one of each two parts out ({parts}; all in {path})"
+        f"{pair.share or 0:.1%} with case {pair.other} ({pair.other_role}), more than {MAX_SHARE:.0%}.{more} Give them "
+        f"one role, or leave one of each two parts out ({parts}; all in {path})"
     )
 
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from landslide.artifacts.stage import Keyed
 from landslide.bands import BANDS
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-
-class Normalisation(BaseModel):
+class Normalisation(Keyed):
     """Per band of the set: mean and standard deviation over the training cases, in the band's unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

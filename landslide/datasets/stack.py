@@ -1,45 +1,55 @@
-"""The prepare stage: a case and its source to a stack, how often each pixel was seen, and a label.
+"""The stack of a case: its layers together, as named float32 bands on one grid, NaN = not observed.
 
-A prepared case is a folder: `stack.json` and, for every part, `<part>.stack.tif` (float32 COG, one named band a
-feature, NaN = not observed), `<part>.seen.tif` (uint16, acquisitions per sensor and window, 65535 = unknown) and
-where there is an inventory or a ready-made label, `<part>.label.tif` (uint8: 1 landslide, 0 not, 255 ignore). Where
-the case knows its land cover, `<part>.cover.tif` has it (uint8: numbers that the case names, 255 = unknown). Where a
-service computed the pixels, `export.json` says what that took.
+A stack is a folder with `stack.json` alone. It names its layers by their keys and copies no pixel: a layer's folder is
+found beside the stack's own, at `../../<stage>/<key>`.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from landslide.artifacts.store import Request, path_digest
-from landslide.bands import BANDS
+from landslide.artifacts.atomic import write_text
+from landslide.artifacts.stage import Artifact, NotInKey, Stage
+from landslide.bands import band_indices
 from landslide.cases.case import Case
-from landslide.cases.sources import StacSource
-from landslide.errors import InputError, SourceError
-from landslide.features.labels import Outlines, read_inventory
-from landslide.geo.grid import Roi, blocks, inside
-from landslide.geo.raster import Reader, cog
-from landslide.progress import track
-from landslide.sources.base import SEEN, Block, Exporter, Source
-from landslide.sources.land_cover import COVER_UNKNOWN as NO_COVER
-from landslide.sources.land_cover import cover_on, reaches
+from landslide.datasets.layers import (
+    BANDS_FILE,
+    COUNT_UNKNOWN,
+    COUNTS_FILE,
+    COVER_FILE,
+    IGNORE,
+    LABEL_FILE,
+    Layer,
+)
+from landslide.errors import InputError
+from landslide.geo.raster import Reader
+from landslide.sources.base import COUNTS, LAYERS, LayerName, Scene
 
-VERSION = 1
-BLOCK = 512
-IGNORE = 255
-COUNT_UNKNOWN = 65535
-EXPORT = "export.json"
+if TYPE_CHECKING:
+    from landslide.artifacts.store import ArtifactStore
+    from landslide.geo.grid import Roi
+
+__all__ = ["COUNT_UNKNOWN", "IGNORE", "SEEN", "BuildStack", "Stack", "StackInfo", "StackPart", "open_stacks"]
+
+STACK_FILE = "stack.json"
+SEEN = tuple(name for layer in LAYERS for name in COUNTS[layer])
+"""The observation counts of a stack, in this order: `s1_pre`, `s1_post`, `s2_pre`, `s2_post`."""
 
 
 class StackPart(BaseModel):
-    """One raster of a prepared case. `observed` is the share of pixels with a value, per band."""
+    """One raster of a stack. `observed` is the share of its pixels with a value, per band."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     height: int
@@ -49,187 +59,204 @@ class StackPart(BaseModel):
 
 
 class StackInfo(BaseModel):
-    """What `stack.json` says: the case, its bands and parts, the scenes in use, what the inventory held.
+    """`stack.json`: the case, its layers by name and why another is missing, its bands and parts.
 
-    A scene is a `landslide.sources.SceneInfo`; the names of land cover are the case's.
+    `scenes` are those of all layers, in time order; `inventory` counts what became of the inventory's outlines.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     case: Case
+    layers: dict[LayerName, Artifact]
+    missing: dict[LayerName, str] = {}
     bands: tuple[str, ...]
     georeferenced: bool
     parts: list[StackPart]
-    scenes: list[dict[str, Any]]
+    scenes: list[Scene]
     inventory: dict[str, int] | None = None
+
+
+class BuildStack(Stage):
+    """The layers of a case joined by reference."""
+
+    name: ClassVar[str] = "stack"
+    version: ClassVar[int] = 1
+    sources: ClassVar[tuple[str, ...]] = ("landslide.datasets.stack",)
+
+    case_id: str
+    dates: dict[str, str | None]
+    layers: dict[LayerName, Artifact]
+    missing: Annotated[dict[LayerName, str], NotInKey] = {}
+    missing_layers: tuple[LayerName, ...] = ()
+    case: Annotated[Case, NotInKey]
+
+    @classmethod
+    def of(cls, case: Case, layers: Mapping[LayerName, Artifact], missing: Mapping[LayerName, str]) -> BuildStack:
+        """The stack of a case's finished layers."""
+        dates = {"event": None if case.event_date is None else str(case.event_date), "windows": case.windows}
+        return cls(
+            case_id=case.id, dates=dates, layers=dict(layers), missing=dict(missing), missing_layers=tuple(missing),
+            case=case,
+        )  # fmt: skip
+
+    @property
+    def title(self) -> str:
+        """`stack juniper-range`."""
+        return f"{self.name} {self.case_id}"
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write `stack.json`."""
+        opened = {name: Layer.open(store.path(artifact)) for name, artifact in self.layers.items()}
+        infos = [layer.info for layer in opened.values()]
+        parts = [_joined(name, opened) for name in infos[0].parts]
+        scenes = sorted((scene for info in infos for scene in info.scenes if scene.side), key=_in_time)
+        info = StackInfo(
+            case=self.case,
+            layers=self.layers,
+            missing=self.missing,
+            bands=tuple(band for layer in infos for band in layer.bands),
+            georeferenced=all(part.grid.crs is not None for part in infos[0].parts.values()),
+            parts=parts,
+            scenes=scenes,
+            inventory=next((layer.inventory for layer in infos if layer.inventory is not None), None),
+        )
+        write_text(folder / STACK_FILE, info.model_dump_json(indent=1), durable=False)
+
+
+def _joined(name: str, layers: Mapping[LayerName, Layer]) -> StackPart:
+    parts = [layer.info.parts[name] for layer in layers.values()]
+    observed = {band: share for part in parts for band, share in part.observed.items()}
+    positives = next((part.landslide_pixels for part in parts if part.landslide_pixels is not None), None)
+    grid = parts[0].grid
+    return StackPart(
+        name=name, height=grid.height, width=grid.width, observed=observed, landslide_pixels=positives
+    )  # fmt: skip
+
+
+def _in_time(scene: Scene) -> tuple[bool, str, str]:
+    return scene.side != "pre", "" if scene.time is None else scene.time.isoformat(), scene.id
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A prepared case on disk."""
+    """A stack on disk."""
 
     folder: Path
     info: StackInfo
 
     @classmethod
-    def open(cls, folder: Path) -> "Stack":
-        """Read `stack.json`; InputError if the folder holds no prepared case."""
-        path = folder / "stack.json"
+    def open(cls, folder: Path) -> Stack:
+        """Read `stack.json`; InputError if the folder holds no stack, or its layers are not beside it."""
+        path = folder / STACK_FILE
         if not path.is_file():
-            raise InputError(f"{folder} holds no prepared case (no stack.json). Run `landslide prepare` first")
-        return cls(folder, StackInfo.model_validate_json(path.read_text()))
+            raise InputError(f"{folder} holds no stack (no {STACK_FILE}). Run `landslide prepare` first")
+        stack = cls(folder, StackInfo.model_validate_json(path.read_text()))
+        if lost := [name for name in stack.info.layers if not stack.layer_folder(name).is_dir()]:
+            raise InputError(f"{folder} lacks its layers {lost} beside it. Run `landslide prepare` again")
+        return stack
 
-    def of(self, case: Case) -> "Stack":
+    def of(self, case: Case) -> Stack:
         """The same stack for a case that differs in title or role alone."""
         return Stack(self.folder, self.info.model_copy(update={"case": case}))
 
-    def reader(self, part: str) -> Reader:
-        """The part's bands, by name."""
-        return Reader(self.folder / f"{part}.stack.tif")
+    def layer_folder(self, name: LayerName) -> Path:
+        """Where a layer's files lie."""
+        artifact = self.info.layers[name]
+        return self.folder.parent.parent / artifact.stage / artifact.key
 
-    def seen(self, part: str) -> Reader:
-        """How often each pixel was seen."""
-        return Reader(self.folder / f"{part}.seen.tif")
+    @cached_property
+    def layers(self) -> dict[LayerName, Layer]:
+        """Its layers, opened."""
+        return {name: Layer.open(self.layer_folder(name)) for name in self.info.layers}
+
+    @contextmanager
+    def reader(self, part: str) -> Iterator[StackReader]:
+        """The part's bands, by name."""
+        with self._reader(part, BANDS_FILE) as reader:
+            yield reader
+
+    @contextmanager
+    def seen(self, part: str) -> Iterator[StackReader]:
+        """How often each pixel was seen, uint16 bands `SEEN`, 65535 = unknown or of a sensor that is missing."""
+        with self._reader(part, COUNTS_FILE, SEEN) as reader:
+            yield reader
 
     def label(self, part: str) -> NDArray[np.uint8] | None:
-        """(y, x) uint8 label; None where the case has no inventory."""
-        return self._classes(part, "label")
+        """(y, x) uint8: 1 landslide, 0 not, 255 ignore, whether or not a pixel was observed; None without a label."""
+        return self._classes(part, LABEL_FILE, "label")
 
     def cover(self, part: str) -> NDArray[np.uint8] | None:
         """(y, x) uint8 land cover by the numbers of `cover_names`, 255 = unknown; None where the case knows none."""
-        return self._classes(part, "cover")
+        return self._classes(part, COVER_FILE, "cover")
 
     @property
     def cover_names(self) -> dict[int, str]:
         """What the numbers of the land cover are called; empty where the case knows none."""
-        return {} if self.info.case.cover is None else dict(self.info.case.cover.names)
+        return next((layer.info.cover_names for layer in self.layers.values() if layer.info.cover_names), {})
 
-    def _classes(self, part: str, what: str) -> NDArray[np.uint8] | None:
-        path = self.folder / f"{part}.{what}.tif"
-        if not path.exists():
-            return None
-        with Reader(path) as reader:
-            classes: NDArray[np.uint8] = reader.read([what])[0]
-        return classes
+    @contextmanager
+    def _reader(self, part: str, name: str, bands: tuple[str, ...] = ()) -> Iterator[StackReader]:
+        with ExitStack() as opened:
+            files = [path for layer in self.layers.values() if (path := layer.file(part, name)) is not None]
+            readers = [opened.enter_context(Reader(path)) for path in files]
+            grid = next(iter(self.layers.values())).info.parts[part].grid
+            yield StackReader(f"case {self.info.case.id}, {part}", grid.geobox, readers, bands)
 
-
-def prepare_request(case: Case, source: Source) -> Request:
-    """What the stack of a case depends on: the case less its role, and the content of source, inventory and cover."""
-    inputs = {"source": source.fingerprint()}
-    for what, given in (("inventory", case.inventory), ("cover", case.cover)):
-        if given is not None:
-            inputs[what] = path_digest(Path(given.path))
-    return Request(stage="prepare", version=VERSION, parameters=_parameters(case), inputs=inputs)
-
-
-def _parameters(case: Case) -> dict[str, Any]:
-    """The case as its key has it: keys that came later count only where they are given, so older results still do."""
-    source: dict[str, Any] = {"project": True, "export": True}
-    if isinstance(case.source, StacSource) and case.source.sentinel1 and case.source.sentinel1.direction is None:
-        source["sentinel1"] = {"direction"}
-    excluded: dict[str, Any] = {"role": True, "title": True, "source": source}
-    if case.cover is None:
-        excluded["cover"] = True
-    return case.model_dump(mode="json", exclude=excluded)
+    def _classes(self, part: str, name: str, band: str) -> NDArray[np.uint8] | None:
+        for layer in self.layers.values():
+            if (path := layer.file(part, name)) is not None:
+                with Reader(path) as reader:
+                    classes: NDArray[np.uint8] = reader.read([band])[0]
+                return classes
+        return None
 
 
-def prepare(case: Case, source: Source, folder: Path, workspace: Path) -> None:
-    """Write a prepared case into an empty folder; `workspace` is where an export keeps what must outlast its process.
+class StackReader:
+    """The bands of several rasters on one grid, asked for by name. Not shared between threads.
 
-    Raises SourceError naming the case where a band is NaN everywhere, and whatever the source, the inventory and the
-    land cover raise.
+    `filled` are bands that are there even where no raster holds them: then 65535.
     """
-    for name, geobox in source.parts.items():
-        reaches(case, geobox)
-        _write_cover(case, geobox, folder / f"{name}.cover.tif")
-    outlines = {name: _outlines(case, geobox) for name, geobox in source.parts.items()}
-    parts = [_part(case, source, name, outlines[name], folder, workspace) for name in source.parts]
-    _refuse_blind_bands(case, source, parts)
-    counted = [found.counts for found in outlines.values() if found is not None]
-    info = StackInfo(
-        case=case,
-        bands=source.bands,
-        georeferenced=all(geobox.crs is not None for geobox in source.parts.values()),
-        parts=parts,
-        scenes=[asdict(scene) for scene in source.scenes()],
-        inventory=counted[0] if counted else None,
-    )
-    (folder / "stack.json").write_text(info.model_dump_json(indent=1))
-    if isinstance(source, Exporter):
-        (folder / EXPORT).write_text(json.dumps(source.account(), indent=1))
+
+    def __init__(self, where: str, geobox: GeoBox, readers: Sequence[Reader], filled: tuple[str, ...] = ()) -> None:
+        self._where, self._filled = where, filled
+        self._by_band = {band: reader for reader in readers for band in reader.bands}
+        self.bands: tuple[str, ...] = filled or tuple(self._by_band)
+        self.geobox = geobox
+        self.shape: tuple[int, int] = (geobox.shape.y, geobox.shape.x)
+
+    def read(self, bands: Sequence[str], roi: Roi | None = None) -> NDArray[Any]:
+        """(band, y, x) of the named bands in the order asked; BandError if one is missing, InputError if damaged."""
+        rows, columns = roi or (slice(0, self.shape[0]), slice(0, self.shape[1]))
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        return self._gathered(bands, shape, lambda reader, names: reader.read(names, roi))
+
+    def resized(self, bands: Sequence[str], shape: tuple[int, int], resampling: str) -> NDArray[Any]:
+        """(band, height, width) of the whole rasters at another size, from overviews; `resampling` is rasterio's."""
+        return self._gathered(bands, shape, lambda reader, names: reader.resized(names, shape, resampling))
+
+    def _gathered(self, bands: Sequence[str], shape: tuple[int, int], read: Any) -> NDArray[Any]:
+        """Each raster is read once, for all its bands that are asked for."""
+        band_indices(bands, self.bands, self._where)
+        groups: dict[Reader, list[str]] = {}
+        for band in bands:
+            if (reader := self._by_band.get(band)) is not None:
+                groups.setdefault(reader, []).append(band)
+        planes: dict[str, NDArray[Any]] = {}
+        for reader, names in groups.items():
+            planes |= dict(zip(names, read(reader, names), strict=True))
+        unknown = np.full(shape, COUNT_UNKNOWN, "uint16") if self._filled else None
+        found = [planes.get(band, unknown) for band in bands]
+        return np.stack(found) if found else np.empty((0, *shape), "float32")  # type: ignore[arg-type]
 
 
-def _write_cover(case: Case, geobox: GeoBox, path: Path) -> None:
-    """The land cover of a whole grid, also outside a polygon: it tells how far water is."""
-    if case.cover is None:
-        return
-    with cog(path, geobox, ["cover"], "uint8", NO_COVER) as writer:
-        for roi in blocks((geobox.shape.y, geobox.shape.x), BLOCK):
-            writer.write(cover_on(case.cover, geobox[roi])[None], roi)
+def open_stack(artifact: Artifact, store: ArtifactStore) -> Stack:
+    """A stack and its layers, brought from the shared storage where they are not here."""
+    folder = store.path(artifact)
+    for layer in StackInfo.model_validate_json((folder / STACK_FILE).read_text()).layers.values():
+        store.path(layer)
+    return Stack.open(folder)
 
 
-def _outlines(case: Case, geobox: GeoBox) -> Outlines | None:
-    return None if case.inventory is None else read_inventory(case, geobox)
-
-
-def _part(case: Case, source: Source, name: str, outlines: Outlines | None, folder: Path, workspace: Path) -> StackPart:
-    geobox = source.parts[name]
-    ready = source.label(name)
-    observed = dict.fromkeys(source.bands, 0)
-    positives = 0
-    label = np.full(geobox.shape, IGNORE, "uint8") if outlines is not None or ready is not None else None
-    units = [BANDS[band].unit for band in source.bands]
-    with (
-        cog(folder / f"{name}.stack.tif", geobox, source.bands, "float32", float("nan"), units) as stack,
-        cog(folder / f"{name}.seen.tif", geobox, SEEN, "uint16", COUNT_UNKNOWN) as seen,
-    ):
-        for roi, values, counts in _blocks(case, source, name, workspace):
-            stack.write(values, roi)
-            seen.write(counts, roi)
-            for band, plane in zip(source.bands, values, strict=True):
-                observed[band] += int(np.isfinite(plane).sum())
-            if label is not None:
-                truth = ready[roi] if ready is not None else outlines.burn(roi)  # type: ignore[union-attr]
-                label[roi] = np.where(np.isfinite(values).any(0), truth, IGNORE)
-    if label is not None:
-        positives = int((label == 1).sum())
-        with cog(folder / f"{name}.label.tif", geobox, ["label"], "uint8", IGNORE) as writer:
-            writer.write(label[None], (slice(0, label.shape[0]), slice(0, label.shape[1])))
-    pixels = geobox.shape.y * geobox.shape.x
-    return StackPart(
-        name=name,
-        height=geobox.shape.y,
-        width=geobox.shape.x,
-        observed={band: count / pixels for band, count in observed.items()},
-        landslide_pixels=None if label is None else positives,
-    )
-
-
-def _blocks(
-    case: Case, source: Source, name: str, workspace: Path
-) -> Iterator[tuple[Roi, NDArray[np.float32], NDArray[np.uint16]]]:
-    geobox = source.parts[name]
-    for roi, block in _delivered(case, source, name, workspace):
-        shape = (roi[0].stop - roi[0].start, roi[1].stop - roi[1].start)
-        values = np.stack([block.values[band] for band in source.bands]).astype("float32", copy=False)
-        values[:, ~inside(case, geobox[roi])] = np.nan
-        unknown = np.full(shape, COUNT_UNKNOWN, "uint16")
-        yield roi, values, np.stack([block.seen.get(key, unknown) for key in SEEN])
-
-
-def _delivered(case: Case, source: Source, name: str, workspace: Path) -> Iterator[tuple[Roi, Block]]:
-    """A part block by block: as a service delivers it, or as it is read here."""
-    if isinstance(source, Exporter):
-        yield from source.export(name, workspace)
-        return
-    geobox = source.parts[name]
-    for roi in track(blocks((geobox.shape.y, geobox.shape.x), BLOCK), f"Preparing {case.id}"):
-        yield roi, source.read(name, roi)
-
-
-def _refuse_blind_bands(case: Case, source: Source, parts: list[StackPart]) -> None:
-    blind = [band for band in source.bands if not any(part.observed[band] > 0 for part in parts)]
-    if blind:
-        had = [f"{scene.sensor} {scene.date or scene.when} {scene.orbit or ''}".strip() for scene in source.scenes()]
-        raise SourceError(
-            f"case {case.id}: {blind} hold no observed pixel in windows {case.windows}; the source had "
-            f"{had or 'no dated scenes'}. Widen the windows, or leave the sensor out of the source"
-        )
+def open_stacks(stacks: Mapping[str, Mapping[str, Artifact]], store: ArtifactStore) -> dict[str, list[Stack]]:
+    """Stacks by role, in the order of the cases."""
+    return {role: [open_stack(artifact, store) for artifact in cases.values()] for role, cases in stacks.items()}

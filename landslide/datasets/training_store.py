@@ -18,23 +18,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from landslide.artifacts.store import Request
-from landslide.bands import positions
+from landslide.artifacts.stage import Artifact, Stage
+from landslide.bands import band_indices
 from landslide.datasets.normalisation import Moments, Normalisation, normalisation
-from landslide.datasets.stack import IGNORE, Stack
+from landslide.datasets.stack import IGNORE, Stack, open_stacks
 from landslide.errors import BandError, TrainingError
 from landslide.geo.grid import blocks
 from landslide.progress import track
 
 Kind = TypeVar("Kind", bound=np.generic)
 
-VERSION = 2
+if TYPE_CHECKING:
+    from landslide.artifacts.store import ArtifactStore
+
 READ_SIDE = 1024
 TILES_FILE = "tiles.json"
 
@@ -121,10 +123,21 @@ class Tiles:
         return SplitArrays(**arrays, parts=[part for part in self.info.parts if part.role == role])
 
 
-def tile_request(bands: Sequence[str], stacks: dict[str, dict[str, str]]) -> Request:
-    """What the tiles depend on: bands, and the prepared cases' keys by role and case id."""
-    inputs = {f"{role}/{case}": key for role, cases in stacks.items() for case, key in cases.items()}
-    return Request(stage="tile", version=VERSION, parameters={"bands": list(bands)}, inputs=inputs)
+class TileCases(Stage):
+    """The training store of the cases of each role, by case id."""
+
+    name: ClassVar[str] = "tile"
+    version: ClassVar[int] = 3
+    sources: ClassVar[tuple[str, ...]] = (
+        "landslide.datasets.training_store", "landslide.datasets.normalisation", "landslide.datasets.stack",
+    )  # fmt: skip
+
+    bands: tuple[str, ...]
+    stacks: dict[str, dict[str, Artifact]]
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write the store; raises as `tile`."""
+        tile(self.bands, open_stacks(self.stacks, store), folder)
 
 
 def tile(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> None:
@@ -133,7 +146,7 @@ def tile(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> 
     Raises BandError where a stack lacks a band, TrainingError where one has no label or none holds a landslide.
     """
     for stack in (stack for group in stacks.values() for stack in group):
-        positions(bands, stack.info.bands, f"case {stack.info.case.id}")
+        band_indices(bands, stack.info.bands, f"case {stack.info.case.id}")
     moments = {band: Moments() for band in bands}
     parts = [part for role, group in stacks.items() for part in _write_group(role, group, bands, moments, folder)]
     _refuse_unusable(parts, moments)

@@ -1,4 +1,4 @@
-"""Votes: how members' probabilities become one probability, and where that is cut."""
+"""Combining members: the weighted mean of their probabilities, calibrated and cut at a threshold."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from landslide.ensembles.calibration import Calibration
 from landslide.ensembles.predictions import Library, PredictionBlock, TruthPart, single
-from landslide.ensembles.scale import Scale, bounded, link, unlink
+from landslide.ensembles.scale import Scale, bounded, inverse_link, link
 from landslide.metrics import ranking
 from landslide.metrics.pixel import Floats
+
+CHUNK_PIXELS = 2**12  # with 90 members 1.5 MB of float32, which fits into the cache
 
 
 @dataclass(frozen=True)
 class Combiner:
-    """The mean under weights (member,), in a library's order, on a scale; calibrated; mapped where above the threshold.
+    """The weighted mean of members on a scale, then calibrated; a pixel is mapped if it is above the threshold.
 
-    Weights need not sum to 1.
+    `weights` (member,) are in the order of a library's members and need not sum to 1.
     """
 
     weights: Floats
@@ -30,8 +32,9 @@ class Combiner:
 
 @dataclass(frozen=True)
 class ScenePrediction:
-    """A scene as several votes see it: `probabilities` (vote, y, x) float32, NaN where nothing is counted; `valid` and
-    `truth` (y, x).
+    """The predictions of several combiners for a scene.
+
+    `probabilities` (combiner, y, x) are float32, NaN where a pixel is not `valid`; `valid` and `truth` are (y, x).
     """
 
     part: TruthPart
@@ -40,64 +43,63 @@ class ScenePrediction:
     truth: NDArray[np.bool_]
 
     @classmethod
-    def blank(cls, part: TruthPart, votes: int) -> ScenePrediction:
-        """Nothing counted yet."""
+    def blank(cls, part: TruthPart, combiners: int) -> ScenePrediction:
+        """A scene without any valid pixel."""
         shape = (part.height, part.width)
-        return cls(part, np.full((votes, *shape), np.nan, "float32"), np.zeros(shape, bool), np.zeros(shape, bool))
+        return cls(part, np.full((combiners, *shape), np.nan, "float32"), np.zeros(shape, bool), np.zeros(shape, bool))
 
 
-def scene_predictions(library: Library, case: str, votes: Sequence[Combiner]) -> Iterator[ScenePrediction]:
-    """The scenes of a case, one after the other."""
-    weights, scales = np.stack([vote.weights for vote in votes]), [vote.scale for vote in votes]
+def scene_predictions(library: Library, case: str, combiners: Sequence[Combiner]) -> Iterator[ScenePrediction]:
+    """Predict the scenes of a case, one after the other, with several combiners."""
+    weights, scales = np.stack([combiner.weights for combiner in combiners]), [one.scale for one in combiners]
 
-    def work(block: PredictionBlock) -> tuple[PredictionBlock, NDArray[np.float32]]:
-        values = means(block, weights, scales)
-        for row, vote in zip(values, votes, strict=True):
-            if vote.calibration is not None:
-                row[:] = vote.calibration.apply(row)
+    def predict(block: PredictionBlock) -> tuple[PredictionBlock, NDArray[np.float32]]:
+        values = weighted_means(block, weights, scales)
+        for row, combiner in zip(values, combiners, strict=True):
+            if combiner.calibration is not None:
+                row[:] = combiner.calibration.apply(row)
         return block, values
 
     pending = library.parts(case)
-    picture = ScenePrediction.blank(pending.pop(0), len(votes))
-    for block, values in library.each(case, work):
-        while block.part.name != picture.part.name:
-            yield picture
-            picture = ScenePrediction.blank(pending.pop(0), len(votes))
-        picture.probabilities.reshape(len(votes), -1)[:, block.pixels] = values
-        picture.valid.ravel()[block.pixels] = True
-        picture.truth.ravel()[block.pixels] = block.truth
-    yield picture
-    yield from (ScenePrediction.blank(part, len(votes)) for part in pending)
-
-
-PIECE = 2**12  # pixels: with 90 members 1.5 MB
+    scene = ScenePrediction.blank(pending.pop(0), len(combiners))
+    for block, values in library.each(case, predict):
+        while block.part.name != scene.part.name:
+            yield scene
+            scene = ScenePrediction.blank(pending.pop(0), len(combiners))
+        scene.probabilities.reshape(len(combiners), -1)[:, block.pixels] = values
+        scene.valid.ravel()[block.pixels] = True
+        scene.truth.ravel()[block.pixels] = block.truth
+    yield scene
+    yield from (ScenePrediction.blank(part, len(combiners)) for part in pending)
 
 
 Binning = Callable[[NDArray[np.float32]], NDArray[np.int64]]
-"""From probabilities to the index of the bin of each, in the shape given."""
+"""From probabilities to the index of the bin of each, in the same shape."""
 
 
-def mean(values: NDArray[np.float32], weights: Floats, scale: Scale) -> NDArray[np.float32]:
-    """(…, pixel) of values (member, pixel) on a scale under weights (…, member), which need not sum to 1.
+def weighted_mean(values: NDArray[np.float32], weights: Floats, scale: Scale) -> NDArray[np.float32]:
+    """Means (…, pixel) of values (member, pixel) on a scale under weights (…, member), which need not sum to 1.
 
-    The heaviest weight is taken as 1 and the sum divided at last: of equal weights, a mean that is the threshold comes
-    out as it, and no third of 0.5 makes it more.
+    Weights are divided by the largest one before the sum and by their sum after it. With equal weights, a mean equal to
+    the threshold is then exact, while for example three times a third of 0.5 could exceed 0.5 by a rounding.
     """
     relative = np.asarray(weights / weights.max(-1, keepdims=True), "float32")
     return bounded(np.asarray((relative @ values) / relative.sum(-1, keepdims=True)), scale)
 
 
-def means(block: PredictionBlock, weights: Floats, scales: Sequence[Scale]) -> NDArray[np.float32]:
-    """(way, pixel) mean probabilities of a block, of weights (way, member) on the scale of each way, in pieces that
-    stay in the cache.
+def weighted_means(block: PredictionBlock, weights: Floats, scales: Sequence[Scale]) -> NDArray[np.float32]:
+    """Mean probabilities (combiner, pixel) of a block, under weights (combiner, member), each on its own scale.
+
+    The block is processed in chunks that fit into the cache.
     """
     values = np.empty((len(weights), len(block.pixels)), "float32")
-    rows = {scale: np.flatnonzero([one == scale for one in scales]) for scale in dict.fromkeys(scales)}
-    for start in range(0, len(block.pixels), PIECE):
-        part = slice(start, start + PIECE)
-        probabilities = single(block.probabilities[:, part])
-        for scale, ways in rows.items():
-            values[ways, part] = unlink(mean(link(probabilities, scale), weights[ways], scale), scale)
+    rows_of = {scale: np.flatnonzero([one == scale for one in scales]) for scale in dict.fromkeys(scales)}
+    for start in range(0, len(block.pixels), CHUNK_PIXELS):
+        chunk = slice(start, start + CHUNK_PIXELS)
+        probabilities = single(block.probabilities[:, chunk])
+        for scale, rows in rows_of.items():
+            means = weighted_mean(link(probabilities, scale), weights[rows], scale)
+            values[rows, chunk] = inverse_link(means, scale)
     return values
 
 
@@ -105,12 +107,23 @@ def histograms(
     library: Library, weights: Floats, scales: Sequence[Scale],
     bin_of: Binning = ranking.bin_of, bins: int = ranking.BINS,
 ) -> dict[str, NDArray[np.int64]]:  # fmt: skip
-    """By case, pixels (way, 2, bin) by truth and mean probability: of `ranking`, or of another binning."""
+    """Count pixels by truth and mean probability.
 
-    def binned(block: PredictionBlock) -> NDArray[np.int64]:
+    Args:
+        library: The predictions of the members.
+        weights: Weights (combiner, member).
+        scales: The scale of each combiner.
+        bin_of: The binning of probabilities.
+        bins: The number of bins of `bin_of`.
+
+    Returns:
+        Counts (combiner, 2, bin) by case.
+    """
+
+    def count(block: PredictionBlock) -> NDArray[np.int64]:
         offset = bins * block.truth
-        places = (bin_of(mean) + offset for mean in means(block, weights, scales))
-        return np.stack([np.bincount(place, minlength=2 * bins).reshape(2, bins) for place in places])
+        indices = (bin_of(means) + offset for means in weighted_means(block, weights, scales))
+        return np.stack([np.bincount(index, minlength=2 * bins).reshape(2, bins) for index in indices])
 
-    nothing = np.zeros((len(weights), 2, bins), "int64")
-    return {case: sum(library.each(case, binned), nothing) for case in library.cases}
+    zero = np.zeros((len(weights), 2, bins), "int64")
+    return {case: sum(library.each(case, count), zero) for case in library.cases}

@@ -1,7 +1,7 @@
-"""How far a mapped landslide is to be believed: three classes by its mean probability, whose meaning is measured.
+"""Confidence classes of mapped landslides: high, medium and low, by mean probability.
 
-The classes are cut so that each holds a third of what was mapped on the validation cases. What they mean is not set but
-counted: of the patches of a class on held-out events, how many lie on a landslide.
+The classes are cut so that each contains a third of the patches mapped on the validation cases. What a class means is
+measured: the number of its patches on the test cases, and how many of them lie on a landslide.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from scipy import ndimage
 from landslide.metrics.objects import CORNERS, SHARES
 from landslide.metrics.pixel import Floats
 
-LEAST_PIXELS = 4  # the map's minimum mapping unit, 400 m²
-FEWEST_PATCHES = 6  # patches to cut into thirds
+MIN_PIXELS = 4  # the map's minimum mapping unit, 400 m²
+MIN_PATCHES = 6  # to divide into thirds
 
 
-class Cuts(BaseModel):
-    """Least mean probability of a landslide of high and of medium confidence; below, it is low."""
+class ConfidenceThresholds(BaseModel):
+    """Minimum mean probability of a landslide of medium and of high confidence; below `medium` it is low."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     medium: float
     high: float
 
-    def of(self, means: NDArray[np.floating]) -> NDArray[np.str_]:
-        """(patch,) `high`, `medium` or `low` of mean probabilities (patch,)."""
+    def classify(self, means: NDArray[np.floating]) -> NDArray[np.str_]:
+        """The class (patch,), `high`, `medium` or `low`, of mean probabilities (patch,)."""
         return np.asarray(np.array(["low", "medium", "high"])[np.digitize(means, (self.medium, self.high))])
 
 
-class Meaning(BaseModel):
-    """Of a class: the least mean probability, patches mapped on the test cases, and how many were real: at least a
-    fifth of them lies on landslides.
+class ConfidenceClass(BaseModel):
+    """A class on the test cases.
+
+    `least` is its minimum mean probability, `patches` the number of mapped patches, `real` the number of those of which
+    at least a fifth is landslide.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,41 +51,43 @@ class Meaning(BaseModel):
 
 @dataclass(frozen=True)
 class Patches:
-    """Mapped patches: mean probability (patch,), and whether each is real (patch,)."""
+    """Mapped patches: mean probability (patch,), and whether at least a fifth of each is landslide (patch,)."""
 
     means: Floats
     real: NDArray[np.bool_]
 
     @classmethod
     def of(cls, probability: Floats, mapped: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Patches:
-        """Of a scene, arrays (y, x); patches below the minimum mapping unit do not count."""
+        """The patches of a scene, arrays (y, x), without those below the minimum mapping unit."""
         labels, number = ndimage.label(mapped, CORNERS)
         inside = labels[mapped]
         pixels, sums, hits = (
             np.bincount(inside, weights, number + 1)[1:] for weights in (None, probability[mapped], truth[mapped])
         )
-        kept = pixels >= LEAST_PIXELS
-        return cls((sums / np.maximum(pixels, 1))[kept], (hits >= SHARES[0] * pixels)[kept])
+        large = pixels >= MIN_PIXELS
+        return cls((sums / np.maximum(pixels, 1))[large], (hits >= SHARES[0] * pixels)[large])
 
     @classmethod
     def pooled(cls, scenes: Iterable[Patches]) -> Patches:
-        """The patches of several scenes as one list."""
-        found = list(scenes)
-        return cls(np.concatenate([one.means for one in found]), np.concatenate([one.real for one in found]))
+        """The patches of several scenes together."""
+        parts = list(scenes)
+        return cls(np.concatenate([part.means for part in parts]), np.concatenate([part.real for part in parts]))
 
 
-def cuts(validation: Patches) -> Cuts | None:
-    """Thirds of the patches; None where there are too few."""
-    if len(validation.means) < FEWEST_PATCHES:
+def confidence_thresholds(validation: Patches) -> ConfidenceThresholds | None:
+    """Thresholds that divide the patches into thirds; None if there are too few."""
+    if len(validation.means) < MIN_PATCHES:
         return None
     medium, high = np.quantile(validation.means, (1 / 3, 2 / 3))
-    return Cuts(medium=float(medium), high=float(high))
+    return ConfidenceThresholds(medium=float(medium), high=float(high))
 
 
-def meanings(classes: Cuts, test: Patches) -> list[Meaning]:
-    """What each class turned out to mean, the highest first."""
-    named = classes.of(test.means)
+def confidence_classes(thresholds: ConfidenceThresholds, test: Patches) -> list[ConfidenceClass]:
+    """Count the patches of the test cases in each class, the highest class first."""
+    names = thresholds.classify(test.means)
     return [
-        Meaning(name=name, least=least, patches=int((named == name).sum()), real=int(test.real[named == name].sum()))
-        for name, least in (("high", classes.high), ("medium", classes.medium), ("low", 0.0))
-    ]
+        ConfidenceClass(
+            name=name, least=minimum, patches=int((names == name).sum()), real=int(test.real[names == name].sum())
+        )
+        for name, minimum in (("high", thresholds.high), ("medium", thresholds.medium), ("low", 0.0))
+    ]  # fmt: skip

@@ -7,35 +7,36 @@ the mean is calibrated, and mapped is what lies above the threshold.
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
-from landslide.artifacts.store import Request, digest, file_digest
+from landslide.artifacts.stage import Keyed, Stage, digest, file_digest
+from landslide.bands import BAND_SETS
 from landslide.datasets.normalisation import Normalisation
+from landslide.datasets.stack import open_stack
 from landslide.ensembles.calibration import Calibration
-from landslide.ensembles.confidence import Cuts
+from landslide.ensembles.confidence import ConfidenceThresholds
 from landslide.ensembles.scale import Scale
 from landslide.errors import BandError, InputError, TrainingError
 from landslide.models.member import MemberSpec, TrainedMember, load_member
+from landslide.sources.base import layer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import nn
 
-VERSION = 2
+    from landslide.artifacts.stage import Artifact
+    from landslide.artifacts.store import ArtifactStore
+    from landslide.datasets.stack import Stack
+
 ENSEMBLE_FILE, SCORES_FILE = "ensemble.json", "scores.json"
 
 
-class EnsembleMember(BaseModel):
+class EnsembleMember(Keyed):
     """One member of an ensemble: what it is, how it did on validation, where its weights lie."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     spec: MemberSpec
     validation_f1: float
@@ -43,14 +44,12 @@ class EnsembleMember(BaseModel):
     file: str
 
 
-class EnsembleInfo(BaseModel):
+class EnsembleInfo(Keyed):
     """`ensemble.json`. `members` are ordered by rank; `crop` is the side of the training crops in pixels.
 
     `way` is how the members were chosen; the mean is taken on `scale`; `threshold` and `confidence` are of calibrated
     probabilities.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     band_set: str
@@ -60,7 +59,7 @@ class EnsembleInfo(BaseModel):
     scale: Scale = "probability"
     calibration: Calibration | None = None
     threshold: float
-    confidence: Cuts | None = None
+    confidence: ConfidenceThresholds | None = None
     crop: int
     members: list[EnsembleMember]
     cases: dict[str, list[str]]
@@ -86,32 +85,49 @@ class Ensemble:
             raise InputError(
                 f"{folder / ENSEMBLE_FILE} is no ensemble of this version: {error}. Train it again"
             ) from error
-        if missing := [voter.file for voter in info.members if not (folder / voter.file).is_file()]:
+        if missing := [member.file for member in info.members if not (folder / member.file).is_file()]:
             raise InputError(f"{folder} lacks the weights {missing}. Copy the whole folder of the ensemble")
         return cls(folder, info)
 
     def fingerprint(self) -> str:
         """sha256 over all that a map takes from here: description, weights, and the scores that its report tells."""
-        names = [ENSEMBLE_FILE, *(voter.file for voter in self.info.members)]
+        names = [ENSEMBLE_FILE, *(member.file for member in self.info.members)]
         scores = [SCORES_FILE] if (self.folder / SCORES_FILE).exists() else []
         return digest([file_digest(self.folder / name) for name in names + scores])
 
-    def load(self, voter: EnsembleMember, device: str = "cpu") -> nn.Module:
+    def load(self, member: EnsembleMember, device: str = "cpu") -> nn.Module:
         """A member, ready for inference; its input is (batch, bands, y, x) as `normalisation.apply` gives it."""
-        return load_member(voter.spec, self.folder / voter.file, device)
+        return load_member(member.spec, self.folder / member.file, device)
 
-    def scores(self) -> dict[str, Any] | None:
-        """What its test cases showed; None before an evaluation."""
-        path = self.folder / SCORES_FILE
-        return json.loads(path.read_text()) if path.exists() else None
+    def check_bands(self, stack: Stack) -> None:
+        """BandError if a stack lacks a band that the members were trained on.
 
-    def check_bands(self, present: Sequence[str], where: str) -> None:
-        """BandError naming both sides if a band that the members were trained on is missing."""
-        if missing := [band for band in self.info.bands if band not in present]:
-            raise BandError(
-                f"{where} lacks {missing}, which ensemble {self.info.name} was trained on; it has {list(present)}. "
-                "Give the case a source with these bands, or choose another ensemble"
-            )
+        It names the missing layers and why they are missing, and the ensembles or band sets that would do.
+        """
+        missing = [band for band in self.info.bands if band not in stack.info.bands]
+        if not missing:
+            return
+        layers = dict.fromkeys(layer_of(band) for band in missing)
+        why = [f"its layer {name} is missing ({stack.info.missing.get(name, 'not in its source')})" for name in layers]
+        raise BandError(
+            f"case {stack.info.case.id} lacks the bands {missing} of ensemble {self.info.name}: {'; '.join(why)}. "
+            f"{self._alternatives(stack.info.bands)}"
+        )
+
+    def check_stacks(self, stacks: Mapping[str, Artifact], store: ArtifactStore) -> None:
+        """BandError for the first stack that lacks a band; see `check_bands`."""
+        for artifact in stacks.values():
+            self.check_bands(open_stack(artifact, store))
+
+    def _alternatives(self, bands: Sequence[str]) -> str:
+        """What can map a stack of these bands: ensembles of the same experiment, else built-in band sets."""
+        others = [Ensemble.open(file.parent) for file in sorted(self.folder.parent.parent.glob(f"*/*/{ENSEMBLE_FILE}"))]
+        usable = [str(one.folder) for one in others if set(one.info.bands) <= set(bands)]
+        if usable:
+            return f"Use {' or '.join(usable)}, which needs no other bands than the case has"
+        sets = [name for name, wanted in BAND_SETS.items() if set(wanted) <= set(bands)]
+        would_do = f"Use an ensemble of the band set {' or '.join(sets)}" if sets else "No built-in band set would do"
+        return f"{would_do}, or give the case a source with these bands"
 
 
 def rank(candidates: Sequence[TrainedMember]) -> list[TrainedMember]:
@@ -122,16 +138,30 @@ def rank(candidates: Sequence[TrainedMember]) -> list[TrainedMember]:
     return sorted(usable, key=lambda member: (-(member.validation_f1 or 0.0), member.spec.name))
 
 
-def assemble_request(info: EnsembleInfo, members: Sequence[TrainedMember]) -> Request:
-    """What an ensemble depends on: its description and its members' artifacts."""
-    inputs = {f"member-{i:02d}": member.key for i, member in enumerate(members, 1)}
-    return Request(stage="assemble", version=VERSION, parameters=info.model_dump(mode="json"), inputs=inputs)
+class AssembleEnsemble(Stage):
+    """The folder of an ensemble; `members` are in the order of `info.members`."""
+
+    name: ClassVar[str] = "assemble"
+    version: ClassVar[int] = 3
+    sources: ClassVar[tuple[str, ...]] = ("landslide.ensembles.ensemble",)
+
+    info: EnsembleInfo
+    members: tuple[TrainedMember, ...]
+
+    @property
+    def title(self) -> str:
+        """`assemble all`."""
+        return f"{self.name} {self.info.band_set}"
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write the description and copies of the weights."""
+        assemble(self.info, self.members, folder)
 
 
 def assemble(info: EnsembleInfo, members: Sequence[TrainedMember], folder: Path) -> None:
     """Write an ensemble's folder: the description, and copies of the members' weights."""
-    for voter, member in zip(info.members, members, strict=True):
-        shutil.copyfile(member.weights, folder / voter.file)
+    for described, member in zip(info.members, members, strict=True):
+        shutil.copyfile(member.weights, folder / described.file)
     (folder / ENSEMBLE_FILE).write_text(info.model_dump_json(indent=1))
 
 

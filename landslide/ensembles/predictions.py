@@ -16,28 +16,28 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from landslide.artifacts.store import Request
-from landslide.datasets.normalisation import observed
-from landslide.datasets.stack import IGNORE
+from landslide.artifacts.stage import Artifact, Keyed, NotInKey, Stage
+from landslide.datasets.normalisation import Normalisation, observed
+from landslide.datasets.stack import IGNORE, open_stack
 from landslide.errors import InputError
 from landslide.geo.grid import blocks
+from landslide.models.member import TrainedMember, load_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import nn
 
-    from landslide.datasets.normalisation import Normalisation
+    from landslide.artifacts.store import ArtifactStore
     from landslide.datasets.stack import Stack
     from landslide.geo.grid import Roi
 
-TRUTH_VERSION = PREDICT_VERSION = 1
 TRUTH = "truth.json"
 READ = 1024  # side of what is read of a stack at once, in pixels
 BLOCK_PIXELS = 2**16  # pixels of a block: with 90 members 12 MB, and its running sum of 256 KiB stays in the cache
@@ -76,9 +76,52 @@ class Truth(BaseModel):
             raise InputError(f"{folder / TRUTH} is no truth of a case: {error}. Make it anew") from error
 
 
-def truth_request(case: str, bands: Sequence[str]) -> Request:
-    """What a truth depends on: the prepared case's key, and which bands must have been observed."""
-    return Request(stage="truth", version=TRUTH_VERSION, parameters={"bands": list(bands)}, inputs={"case": case})
+class WriteTruth(Stage):
+    """Which pixels of a case count for a band set, and which of them are landslide."""
+
+    name: ClassVar[str] = "truth"
+    version: ClassVar[int] = 2
+    sources: ClassVar[tuple[str, ...]] = ("landslide.ensembles.predictions", "landslide.datasets.stack")
+
+    stack: Artifact
+    bands: tuple[str, ...]
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write the truth; raises as `write_truth`."""
+        write_truth(open_stack(self.stack, store), self.bands, folder)
+
+
+class PredictCase(Stage):
+    """A member's probabilities of a case; `window` and `overlap` are in pixels."""
+
+    name: ClassVar[str] = "predict"
+    version: ClassVar[int] = 2
+    packages: ClassVar[tuple[str, ...]] = ("torch", "segmentation-models-pytorch")
+    sources: ClassVar[tuple[str, ...]] = (
+        "landslide.ensembles.predictions", "landslide.models.inference", "landslide.datasets.normalisation",
+    )  # fmt: skip
+
+    member: TrainedMember
+    stack: Artifact
+    truth: Artifact
+    normalisation: Normalisation
+    window: int
+    overlap: int
+    device: Annotated[str, NotInKey] = "cpu"
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Run the member over the case; raises as `predict`."""
+        network = load_member(self.member.spec, self.member.weights, self.device)
+        stack, truth = open_stack(self.stack, store), store.path(self.truth)
+        predict(network, stack, truth, self.normalisation, self.window, self.overlap, folder)
+
+
+class CasePredictions(Keyed):
+    """What is stored of one case: its stack, its truth, and the prediction of each member in the order of rank."""
+
+    stack: Artifact
+    truth: Artifact
+    predictions: tuple[Artifact, ...]
 
 
 def write_truth(stack: Stack, bands: Sequence[str], folder: Path) -> None:
@@ -99,14 +142,6 @@ def write_truth(stack: Stack, bands: Sequence[str], folder: Path) -> None:
         parts.append(TruthPart(name=part.name, height=height, width=width, pixels=pixels, positives=len(order[0])))
     truth = Truth(case=stack.info.case.id, bands=tuple(bands), parts=parts)
     (folder / TRUTH).write_text(truth.model_dump_json(indent=1))
-
-
-def predict_request(member: str, truth: str, normalisation: Normalisation, window: int, overlap: int) -> Request:
-    """What a prediction depends on: the member's key, the truth's, the normalisation, and windows in pixels."""
-    parameters = {"normalisation": normalisation.model_dump(mode="json"), "window": window, "overlap": overlap}
-    return Request(
-        stage="predict", version=PREDICT_VERSION, parameters=parameters, inputs={"member": member, "truth": truth}
-    )
 
 
 def predict(
@@ -224,6 +259,15 @@ class Library:
             raise InputError(f"the members {list(members)} need names, each once. Name every member of the library")
         scenes = {case: _scenes(folder, predictions[case], len(members)) for case, folder in truths.items()}
         return cls(tuple(members), scenes)
+
+    @classmethod
+    def of(cls, members: Sequence[str], cases: Mapping[str, CasePredictions], store: ArtifactStore) -> Library:
+        """The stored predictions of several cases; `members` are keys in the order of rank."""
+        return cls.open(
+            members,
+            {case: store.path(stored.truth) for case, stored in cases.items()},
+            {case: [store.path(one) for one in stored.predictions] for case, stored in cases.items()},
+        )
 
     @property
     def cases(self) -> tuple[str, ...]:

@@ -4,26 +4,28 @@ threshold, confidence classes. `selection.json` holds them side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from landslide.artifacts.store import Request
+from landslide.artifacts.stage import Keyed, NotInKey, Stage
 from landslide.ensembles import calibration
 from landslide.ensembles.combine import Combiner, histograms, scene_predictions
-from landslide.ensembles.confidence import Cuts, Patches, cuts
-from landslide.ensembles.predictions import Library
+from landslide.ensembles.confidence import ConfidenceThresholds, Patches, confidence_thresholds
+from landslide.ensembles.predictions import CasePredictions, Library
 from landslide.ensembles.scale import Scale
-from landslide.ensembles.selectors import Options, effective, select_all
+from landslide.ensembles.selectors import Options, effective_size, select_all
 from landslide.ensembles.thresholds import Rule, threshold_of
 from landslide.errors import InputError
 from landslide.metrics import reliability
 from landslide.metrics.pixel import Floats
 
-VERSION = 1
+if TYPE_CHECKING:
+    from landslide.artifacts.store import ArtifactStore
+
 SELECTION_FILE = "selection.json"
 PAPER, AUTO = "paper", "auto"
 BEST_SELECTOR = "stacked"  # of the ways where several events validate: docs/evaluation.md
@@ -36,10 +38,8 @@ FITS: dict[str, type[calibration.Platt | calibration.Isotonic]] = {
 }
 
 
-class Rules(BaseModel):
+class Rules(Keyed):
     """What is asked of every choice."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: Annotated[int, Field(ge=1)]
     calibration: Kind
@@ -47,19 +47,17 @@ class Rules(BaseModel):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Choice(BaseModel):
+class Choice(Keyed):
     """What a way made: weights by member's key, zeros left out, in the order of rank; the threshold is one of
     calibrated probabilities. `effective` and `held_out_f1` are as in `selection.Row`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     selector: str
     scale: Scale
     weights: dict[str, float]
     calibration: calibration.Calibration | None
     threshold: float
-    confidence: Cuts | None
+    confidence: ConfidenceThresholds | None
     effective: float
     held_out_f1: float | None = None
 
@@ -99,10 +97,29 @@ def decided(way: str, validating: int) -> str:
     return BEST_SELECTOR if validating >= FEWEST_VALIDATION_CASES else PAPER
 
 
-def select_request(predictions: Mapping[str, Sequence[str]], rules: Rules) -> Request:
-    """What a selection depends on: keys of the predictions of each case, in the order of the members' rank."""
-    inputs = {f"{case}/{rank:03d}": key for case, keys in predictions.items() for rank, key in enumerate(keys, 1)}
-    return Request(stage="select", version=VERSION, parameters=rules.model_dump(mode="json"), inputs=inputs)
+class SelectMembers(Stage):
+    """What each selector makes of the validation cases; `members` are keys in the order of rank."""
+
+    name: ClassVar[str] = "select"
+    version: ClassVar[int] = 2
+    sources: ClassVar[tuple[str, ...]] = tuple(
+        f"landslide.ensembles.{name}"
+        for name in ("select", "selectors", "sampling", "combine", "calibration", "thresholds", "confidence", "scale")
+    )
+
+    experiment: Annotated[str, NotInKey]
+    members: tuple[str, ...]
+    cases: dict[str, CasePredictions]
+    rules: Rules
+
+    @property
+    def title(self) -> str:
+        """`select simulated-world-all`."""
+        return f"{self.name} {self.experiment}"
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write `selection.json`; raises as `select`."""
+        select(Library.of(self.members, self.cases, store), self.rules, folder)
 
 
 def select(validation: Library, rules: Rules, folder: Path) -> None:
@@ -120,7 +137,7 @@ def select(validation: Library, rules: Rules, folder: Path) -> None:
     choices = [
         Choice(
             selector=name, scale=vote.scale, weights=_named(vote.weights, validation), calibration=vote.calibration,
-            threshold=vote.threshold, confidence=confidence, effective=effective(vote.weights), held_out_f1=f1,
+            threshold=vote.threshold, confidence=confidence, effective=effective_size(vote.weights), held_out_f1=f1,
         )
         for name, vote, confidence, f1 in zip(names, votes, classes, held_out, strict=True)
     ]  # fmt: skip
@@ -143,11 +160,11 @@ def _votes(validation: Library, scales: Sequence[Scale], weights: Sequence[Float
     return votes
 
 
-def _confidence(validation: Library, votes: Sequence[Combiner]) -> list[Cuts | None]:
+def _confidence(validation: Library, votes: Sequence[Combiner]) -> list[ConfidenceThresholds | None]:
     """Of each vote, the confidence classes."""
     found: list[list[Patches]] = [[] for _ in votes]
     for case in validation.cases:
         for picture in scene_predictions(validation, case, votes):
             for vote, probability, patches in zip(votes, picture.probabilities, found, strict=True):
                 patches.append(Patches.of(probability, probability > vote.threshold, picture.truth))
-    return [cuts(Patches.pooled(patches)) for patches in found]
+    return [confidence_thresholds(Patches.pooled(patches)) for patches in found]

@@ -1,8 +1,8 @@
-"""Ways to choose and weigh members, from validation cases alone, side by side.
+"""Selectors: how members are selected and weighted, from validation cases only.
 
-A way takes a sample of the validation pixels and returns weights (member,) that sum to 1; 0 is not chosen. It sees
-members in the order of their names and random numbers of one seed, so neither the library's order nor a rerun changes
-the choice. No way sees a test case: nothing here takes one.
+A selector takes a sample of the validation pixels and returns weights (member,) that sum to 1; a weight of 0 leaves a
+member out. Members are sorted by name and random numbers come from one seed, so the result depends neither on the order
+of the library nor on the run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,21 @@ from landslide.ensembles.scale import Scale
 from landslide.metrics import pixel
 from landslide.metrics.pixel import Floats
 
-MIN_DEVIATION = 1e-6  # a standard deviation that is rounding
-LOOPS = 200
+MIN_DEVIATION = 1e-6  # smaller standard deviations are rounding errors
+MAX_ITERATIONS = 200  # of `logistic`
 
 
 class Options(BaseModel):
-    """What the ways may be told.
+    """Options of the selectors.
 
-    `size`: members of `top` and `diverse`; `relevance`: what F1 weighs in `diverse`, the rest is for being different;
-    `steps` and `bags` of `forward`; `ridge` of `stacked` and `logistic`, as a share of the members' mean square.
+    Attributes:
+        threshold: The probability above which a pixel is mapped.
+        size: Number of members of `top` and `diverse`.
+        relevance: Weight of F1 in `diverse`; the rest is the weight of diversity.
+        steps: Maximum number of steps of `forward`.
+        bags: Number of bags of `forward`.
+        ridge: Ridge penalty of `stacked` and `logistic`, as a share of the members' mean square.
+        seed: Seed of the sample and of the bags.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,11 +51,12 @@ class Options(BaseModel):
     seed: int = Field(0, ge=0)
 
 
-class Row(BaseModel):
-    """A way at a glance. `effective` is 1 / Σ w² (Kish 1965): as many members of equal weight spread the vote as far.
+class SelectorSummary(BaseModel):
+    """What a selector chose.
 
-    `held_out_f1` is of groups that had no part in the choice nor in that of the threshold, each in turn, pooled,
-    estimated from the sample: what ways are compared by.
+    `members` is the number of members with a weight. `held_out_f1`, by which selectors are compared, is the pooled F1
+    of the groups, each left out in turn from the selection and from the choice of the threshold, estimated from the
+    sample.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,43 +64,47 @@ class Row(BaseModel):
     selector: str
     scale: Scale
     members: int
-    effective: float
+    effective_size: float
     held_out_f1: float | None
 
 
 def top(sample: PixelSample, options: Options) -> Floats:
-    """The best `size` members by F1, equal votes: the published way (arXiv 2310.05959)."""
+    """The best `size` members by F1, equally weighted, as published (arXiv 2310.05959)."""
     return _equal(np.argsort(-sample.f1, kind="stable")[: options.size], sample)
 
 
 def all_members(sample: PixelSample, options: Options) -> Floats:
-    """Every member, equal votes."""
+    """All members, equally weighted."""
     return _equal(np.arange(len(sample.members)), sample)
 
 
 def diverse(sample: PixelSample, options: Options) -> Floats:
-    """`size` members, each the best trade of F1 against likeness to those before it; equal votes.
+    """`size` members that are good and different from each other, equally weighted.
 
-    Maximal marginal relevance (Carbonell and Goldstein 1998): relevance · F1 / best F1 − (1 − relevance) · the greatest
-    correlation of its error, probability − truth, with that of a chosen member. The first is the best by F1.
+    Maximal marginal relevance (Carbonell and Goldstein 1998). The first member is the best by F1. Each further member
+    maximises relevance · F1 / best F1 − (1 − relevance) · its largest error correlation with a chosen member, where the
+    error is probability − truth.
     """
     merit = options.relevance * sample.f1 / max(sample.f1.max(), np.finfo(float).tiny)
-    alike = (1 - options.relevance) * error_correlation(sample)
+    similarity = (1 - options.relevance) * error_correlation(sample)
     chosen = [int(merit.argmax())]
     while len(chosen) < min(options.size, len(merit)):
-        gain = merit - alike[chosen].max(0)
+        gain = merit - similarity[chosen].max(0)
         gain[chosen] = -np.inf
         chosen.append(int(gain.argmax()))
     return _equal(np.array(chosen), sample)
 
 
 def error_correlation(sample: PixelSample) -> Floats:
-    """(member, member) correlation of probability − truth over all pixels; 0 with one whose error never changes."""
+    """Correlation (member, member) of the members' errors, probability − truth, over all pixels.
+
+    It is 0 for a member whose error is constant.
+    """
     moments = sample.moments.sum(0)
-    difference = np.eye(len(moments))[:-2]  # (member, v): probability − truth − the mean of that
-    difference[:, -2] = -1
-    difference[:, -1] = -(difference @ moments[:, -1]) / moments[-1, -1]
-    covariance = difference @ moments @ difference.T
+    error = np.eye(len(moments))[:-2]  # (member, v): the error minus its mean, as coefficients of `second_moments`' v
+    error[:, -2] = -1
+    error[:, -1] = -(error @ moments[:, -1]) / moments[-1, -1]
+    covariance = error @ moments @ error.T
     deviation = np.sqrt(np.maximum(covariance.diagonal(), 0))
     scale = np.divide(
         1, deviation, out=np.zeros_like(deviation), where=deviation > MIN_DEVIATION * np.sqrt(moments[-1, -1])
@@ -102,23 +113,25 @@ def error_correlation(sample: PixelSample) -> Floats:
 
 
 def stacked(sample: PixelSample, options: Options) -> Floats:
-    """Weights of the least Brier score, 0 or above: stacking by non-negative least squares (Breiman 1996), convex.
+    """Non-negative weights with the lowest Brier score: stacking by non-negative least squares (Breiman 1996).
 
-    A small ridge keeps it unique where members are copies of each other; the weights are then scaled to sum to 1.
+    A small ridge penalty makes the solution unique if members are copies of each other. The weights are then scaled to
+    a sum of 1.
     """
     moments = sample.moments.sum(0)
-    gram, aim = moments[:-2, :-2], moments[:-2, -2]
+    gram, target = moments[:-2, :-2], moments[:-2, -2]
     ridge = options.ridge * max(gram.trace() / len(gram), np.finfo(float).tiny)
-    root = cholesky(gram + ridge * np.eye(len(gram)))  # ‖Rw − R⁻ᵀb‖² is the squared error but for a constant
-    weights, _ = nnls(root, solve_triangular(root, aim, trans="T"))
+    root = cholesky(gram + ridge * np.eye(len(gram)))  # ‖Rw − R⁻ᵀb‖² equals the squared error up to a constant
+    weights, _ = nnls(root, solve_triangular(root, target, trans="T"))
     return np.asarray(weights / weights.sum()) if weights.any() else all_members(sample, options)
 
 
 def logistic(sample: PixelSample, options: Options) -> Floats:
-    """Weights of the greatest likelihood, 0 or above: logistic regression of the truth on the members' logits.
+    """Non-negative weights of a logistic regression of the truth on the members' logits.
 
-    What stacking is to probabilities (van der Laan et al. 2007, Super Learner). A small ridge keeps it unique where
-    members are copies of each other; the weights are then scaled to sum to 1, for a calibration follows.
+    Stacking on the logit scale (van der Laan et al. 2007, Super Learner). A small ridge penalty makes the solution
+    unique if members are copies of each other. The weights are then scaled to a sum of 1; the bias is dropped, because
+    the mean is calibrated later.
     """
     values, truth, weight = sample.probabilities, sample.truth, sample.weight / sample.weight.sum()
     ridge = options.ridge * max(float(weight @ np.square(values, dtype="float64").mean(0)), np.finfo(float).tiny)
@@ -133,38 +146,43 @@ def logistic(sample: PixelSample, options: Options) -> Floats:
 
     start = np.append(np.full(members, 1 / members), 0.0)
     bounds = [*[(0.0, None)] * members, (None, None)]
-    weights = minimize(loss, start, jac=True, bounds=bounds, options={"maxiter": LOOPS}).x[:-1]
+    weights = minimize(loss, start, jac=True, bounds=bounds, options={"maxiter": MAX_ITERATIONS}).x[:-1]
     return np.asarray(weights / weights.sum()) if weights.any() else all_members(sample, options)
 
 
 def forward(sample: PixelSample, options: Options) -> Floats:
-    """Greedy selection with replacement by F1, in bags (Caruana et al. 2004), stopped where it stops helping others.
+    """Greedy forward selection with replacement by F1, with bagging (Caruana et al. 2004) and early stopping.
 
-    From each bag, a random half of the members, members are added one by one, each the one whose mean with those before
-    has the best F1, and may be added again. This is done without each group in turn; the number of steps is the one
-    whose F1 on the groups left out, over all bags, is best. The weights are the mean over all bags and groups.
+    Each bag is a random half of the members. In each step the member that gives the mean the best F1 is added; it may
+    be added again. This is repeated with each group left out in turn. The number of steps is the one with the best F1
+    on the groups left out, over all bags. The weights are the mean over all bags and groups.
     """
-    folds = [(Greedy.of(rest), Greedy.of(held)) for rest, held in sample.folds()]
-    folds = folds or [(Greedy.of(sample), Greedy.of(sample))]
+    folds = [(GreedySample.of(rest), GreedySample.of(held_out)) for rest, held_out in sample.folds()]
+    folds = folds or [(GreedySample.of(sample), GreedySample.of(sample))]
     members, steps = len(sample.members), options.steps
-    picks, counts = [], np.zeros((steps, 4))
+    paths, counts = [], np.zeros((steps, 4))
     for bag in range(options.bags):
         random = np.random.default_rng([options.seed, bag])
         bagged = np.sort(random.permutation(members)[: -(-members // 2)])
-        for rest, held in folds:
-            picks.append(bagged[rest.path(bagged, steps)])
-            counts += held.along(picks[-1])
+        for rest, held_out in folds:
+            paths.append(bagged[rest.path(bagged, steps)])
+            counts += held_out.path_counts(paths[-1])
     best = int(np.nan_to_num(pixel.f1(counts)).argmax()) + 1
-    votes = np.bincount(np.concatenate([path[:best] for path in picks]), minlength=members)
-    return np.asarray(votes / votes.sum())
+    added = np.bincount(np.concatenate([path[:best] for path in paths]), minlength=members)
+    return np.asarray(added / added.sum())
 
 
 @dataclass(frozen=True)
-class Greedy:
-    """A sample for adding members one by one: only where they disagree; elsewhere the counts are `fixed` (4,).
+class GreedySample:
+    """A sample prepared for greedy selection: only the pixels that members disagree on are kept.
 
-    `probabilities` (member, pixel) float32 are sorted by stratum, each from its `starts` on; a pixel of it stands for
-    `tp` and `fp` (stratum,) pixels, one of which is 0.
+    Attributes:
+        probabilities: Values (member, pixel), float32, sorted by stratum.
+        starts: Index (stratum,) of the first pixel of each stratum.
+        tp: Number (stratum,) of true positives that a mapped pixel of the stratum represents; 0 where truth is false.
+        fp: The same for false positives; 0 where truth is true.
+        fixed: Counts (4,) of tp, fp, fn and tn if no contested pixel is mapped.
+        threshold: Where means are cut.
     """
 
     probabilities: NDArray[np.float32]
@@ -175,43 +193,43 @@ class Greedy:
     threshold: np.float32
 
     @classmethod
-    def of(cls, sample: PixelSample) -> Greedy:
-        """From a sample; the counts of what no member, or every member, maps are exact."""
+    def of(cls, sample: PixelSample) -> GreedySample:
+        """Prepare a sample. The counts of pixels that all members, or none, map are exact."""
         stratum = np.where(sample.contested, 2 * sample.group + sample.truth, -1)
         order = np.argsort(stratum, kind="stable")[np.count_nonzero(~sample.contested) :]
-        found, starts = np.unique(stratum[order], return_index=True)
-        weight, truth = sample.weight[order][starts], found % 2 == 1
+        strata, starts = np.unique(stratum[order], return_index=True)
+        weight, truth = sample.weight[order][starts], strata % 2 == 1
         mapped = sample.probabilities[0] > np.float32(sample.threshold)
         tp = sample.weight[~sample.contested & mapped & sample.truth].sum()
         fp = sample.weight[~sample.contested & mapped & ~sample.truth].sum()
-        positives, all_ = sample.weight[sample.truth].sum(), sample.weight.sum()
-        fixed = np.array([tp, fp, positives - tp, all_ - positives - fp])
+        positives, total = sample.weight[sample.truth].sum(), sample.weight.sum()
+        fixed = np.array([tp, fp, positives - tp, total - positives - fp])
         values = np.ascontiguousarray(sample.probabilities[:, order])
         return cls(values, starts, weight * truth, weight * ~truth, fixed, np.float32(sample.threshold))
 
-    def counts(self, above: NDArray[np.bool_]) -> Floats:
-        """(…, 4) estimated tp, fp, fn, tn of what is mapped (…, pixel)."""
+    def counts(self, mapped: NDArray[np.bool_]) -> Floats:
+        """Estimated counts (…, 4) of tp, fp, fn and tn of mapped pixels (…, pixel)."""
         if not len(self.starts):
-            return np.broadcast_to(self.fixed, (*above.shape[:-1], 4))
-        number = np.add.reduceat(above.view("uint8"), self.starts, axis=-1, dtype="int32")
+            return np.broadcast_to(self.fixed, (*mapped.shape[:-1], 4))
+        number = np.add.reduceat(mapped.view("uint8"), self.starts, axis=-1, dtype="int32")
         tp, fp = number @ self.tp, number @ self.fp
         return self.fixed + np.stack([tp, fp, -tp, -fp], -1)
 
     def path(self, members: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
-        """(step,) which of the members is added at each step, as its place among them; among equals the first."""
+        """Index (step,) into `members` of the member that is added at each step; the first one of a tie."""
         values = self.probabilities[members]
         total = np.zeros(values.shape[1], "float32")
-        picks = np.empty(steps, "int64")
+        path = np.empty(steps, "int64")
         for step in range(steps):
-            least = np.float32(step + 1) * self.threshold - total
-            picks[step] = np.nan_to_num(pixel.f1(self.counts(values > least))).argmax()
-            total += values[picks[step]]
-        return picks
+            minimum = np.float32(step + 1) * self.threshold - total  # what a member has to add for the mean to be above
+            path[step] = np.nan_to_num(pixel.f1(self.counts(values > minimum))).argmax()
+            total += values[path[step]]
+        return path
 
-    def along(self, picks: NDArray[np.int64]) -> Floats:
-        """(step, 4) estimated counts of the mean of the first picks."""
-        total = np.cumsum(self.probabilities[picks], axis=0)
-        return self.counts(total > np.arange(1, len(picks) + 1, dtype="float32")[:, None] * self.threshold)
+    def path_counts(self, path: NDArray[np.int64]) -> Floats:
+        """Estimated counts (step, 4) of the mean of the first 1, 2, … members of a path (step,)."""
+        total = np.cumsum(self.probabilities[path], axis=0)
+        return self.counts(total > np.arange(1, len(path) + 1, dtype="float32")[:, None] * self.threshold)
 
 
 def _equal(chosen: NDArray[np.int64], sample: PixelSample) -> Floats:
@@ -222,21 +240,22 @@ def _equal(chosen: NDArray[np.int64], sample: PixelSample) -> Floats:
 
 @dataclass(frozen=True)
 class Selector:
-    """How weights (member,) that sum to 1 are found from a sample, and what they average."""
+    """A function from a sample to weights (member,) that sum to 1, and the scale on which members are averaged."""
 
     choose: Callable[[PixelSample, Options], Floats]
     scale: Scale = "probability"
 
     def __call__(self, sample: PixelSample, options: Options) -> Floats:
         """Weights in the order of the sample's members."""
-        return self.choose(sample.on(self.scale), options)
+        return self.choose(sample.to_scale(self.scale), options)
 
     def held_out(self, sample: PixelSample, options: Options) -> float | None:
-        """Pooled F1 of the groups that are left out in turn, of what the others chose; None without such groups."""
+        """Pooled F1 of the groups, each left out in turn; None if there is only one group or the F1 is undefined."""
         counts = []
-        for rest, held in ((rest.on(self.scale), held.on(self.scale)) for rest, held in sample.folds()):
-            weights = self.choose(rest, options)
-            counts.append(held.counts(weights, rest.best_threshold(weights)))
+        for rest, held_out in sample.folds():
+            scaled = rest.to_scale(self.scale)
+            weights = self.choose(scaled, options)
+            counts.append(held_out.to_scale(self.scale).counts(weights, scaled.best_threshold(weights)))
         f1 = float(pixel.f1(np.sum(counts, axis=0))) if counts else float("nan")
         return f1 if np.isfinite(f1) else None
 
@@ -251,35 +270,35 @@ SELECTORS = {
 }
 
 
-def select_all(validation: Library, options: Options) -> tuple[dict[str, Floats], list[Row]]:
-    """Weights (member,) of every way by its name, in the library's order, and a row of each.
+def select_all(validation: Library, options: Options) -> tuple[dict[str, Floats], list[SelectorSummary]]:
+    """Weights (member,) of every selector, in the library's order, by its name, and a summary of each.
 
-    InputError where there is no landslide to choose by.
+    Raises InputError if the validation cases have no landslide.
     """
     sample = PixelSample.draw(validation, options.threshold, options.seed)
-    weights, rows = {}, []
-    for name, way in SELECTORS.items():
-        chosen = way(sample, options)
-        weights[name] = in_order(chosen, validation)
-        rows.append(
-            Row(
+    weights, summaries = {}, []
+    for name, selector in SELECTORS.items():
+        chosen = selector(sample, options)
+        weights[name] = _in_library_order(chosen, validation)
+        summaries.append(
+            SelectorSummary(
                 selector=name,
-                scale=way.scale,
+                scale=selector.scale,
                 members=int(np.count_nonzero(chosen)),
-                effective=effective(chosen),
-                held_out_f1=way.held_out(sample, options),
+                effective_size=effective_size(chosen),
+                held_out_f1=selector.held_out(sample, options),
             )
         )
-    return weights, rows
+    return weights, summaries
 
 
-def effective(weights: Floats) -> float:
-    """1 / Σ w² of weights (member,) that sum to 1 (Kish 1965)."""
+def effective_size(weights: Floats) -> float:
+    """The effective number of members, 1 / Σ w², of weights (member,) that sum to 1 (Kish 1965)."""
     return float(1 / (weights**2).sum())
 
 
-def in_order(weights: Floats, library: Library) -> Floats:
-    """Weights in the order of a library's members, of weights in the order of their names."""
+def _in_library_order(weights: Floats, library: Library) -> Floats:
+    """Weights in the order of a library's members, from weights in the order of their names."""
     ordered = np.empty_like(weights)
     ordered[np.argsort(library.members)] = weights
     return ordered

@@ -1,4 +1,4 @@
-"""Leave one event out: what each fold's ensemble does on the event that it never saw, and all of them pooled."""
+"""Leave-one-event-out cross-validation: each fold's ensemble on the event that it never saw, and all of them pooled."""
 
 from __future__ import annotations
 
@@ -6,86 +6,100 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from landslide.ensembles.select import PAPER
+from landslide.evaluation.results import Bounds, EvaluationReport, Scores
 from landslide.metrics.bootstrap import over_events
-from landslide.metrics.pixel import Counts, f1, total
-
-Bounds = tuple[float, float]
+from landslide.metrics.pixel import f1, total
 
 
-class Event(BaseModel):
-    """An event that was left out: counts of the delivered ensemble and of the published way, the interval of its F1
-    over landslides, the share that was observed.
+class HeldOutEvent(BaseModel):
+    """An event that was left out.
+
+    Args:
+        scores: Of the delivered ensemble.
+        paper: Of the published selector's ensemble in the same fold.
+        interval: Of the delivered F1, over landslides.
+        observed: The share of the event's pixels that counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    counts: Counts
-    paper: Counts
+    scores: Scores
+    paper: Scores
     interval: Bounds | None
     observed: float
 
 
-class Crossed(BaseModel):
-    """All events of a band set. `events_interval` is of the pooled F1 over events, None for fewer than three."""
+class CrossValidation(BaseModel):
+    """All events of a band set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    events: dict[str, Event]
+    events: dict[str, HeldOutEvent]
 
     @classmethod
-    def of(cls, folds: Mapping[str, dict[str, Any]]) -> Crossed:
-        """From each fold's `metrics.json`, by the event that it left out."""
-        return cls(events={name: _event(name, metrics) for name, metrics in folds.items()})
+    def of(cls, folds: Mapping[str, EvaluationReport]) -> CrossValidation:
+        """From each fold's report, by the event that it left out."""
+        return cls(events={name: _event(name, report) for name, report in folds.items()})
 
     @property
-    def pooled(self) -> Counts:
-        """Of the delivered ensembles."""
-        return total([event.counts for event in self.events.values()])
+    def pooled(self) -> Scores:
+        """Of the delivered ensembles, all events pooled."""
+        return _pooled([event.scores for event in self.events.values()])
 
     @property
-    def paper(self) -> Counts:
-        """Of the published way in the same folds."""
-        return total([event.paper for event in self.events.values()])
+    def paper(self) -> Scores:
+        """Of the published selector's ensembles, all events pooled."""
+        return _pooled([event.paper for event in self.events.values()])
 
     @property
     def events_interval(self) -> Bounds | None:
-        """95 % interval of the pooled F1 over events."""
-        rows = {name: _row(event.counts)[None] for name, event in self.events.items()}
-        found = over_events(rows).interval(f1)
+        """95 % interval of the pooled F1 over events; None for fewer than three."""
+        units = {name: _unit(event.scores) for name, event in self.events.items()}
+        found = over_events(units).interval(f1)
         return None if found is None else (found.low, found.high)
+
+    @property
+    def events_won(self) -> int:
+        """Events on which the delivered ensemble has the higher F1."""
+        return sum((event.scores.f1 or 0) > (event.paper.f1 or 0) for event in self.events.values())
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "pooled": self.pooled.scores(),
+            "pooled": self.pooled.model_dump(),
             "interval_over_events": self.events_interval,
-            "paper": self.paper.scores(),
-            "events_won": sum((one.counts.f1 or 0) > (one.paper.f1 or 0) for one in self.events.values()),
+            "paper": self.paper.model_dump(),
+            "events_won": self.events_won,
             "events": {
                 name: {
-                    **one.counts.scores(), "interval": one.interval, "paper_f1": one.paper.f1, "observed": one.observed
+                    **event.scores.model_dump(),
+                    "interval": event.interval,
+                    "paper_f1": event.paper.f1,
+                    "observed": event.observed,
                 }
-                for name, one in self.events.items()
+                for name, event in self.events.items()
             },
-        }  # fmt: skip
+        }
 
 
-def _event(name: str, metrics: dict[str, Any]) -> Event:
-    paper = next(way for way in metrics["ways"] if way["way"] == PAPER)
-    return Event(
-        counts=_counts(metrics["pooled"]),
-        paper=_counts(paper["pooled"]),
-        interval=metrics["intervals"]["f1"]["landslides"],
-        observed=metrics["observed"][name],
+def _event(name: str, report: EvaluationReport) -> HeldOutEvent:
+    paper = next(result for result in report.selectors if result.selector == PAPER)
+    return HeldOutEvent(
+        scores=report.pooled,
+        paper=paper.pooled,
+        interval=report.intervals.f1.landslides,
+        observed=report.observed[name],
     )
 
 
-def _counts(scores: Mapping[str, Any]) -> Counts:
-    return Counts(**{name: scores[name] for name in Counts.model_fields})
+def _pooled(scores: list[Scores]) -> Scores:
+    return Scores.of(total([one.counts for one in scores]))
 
 
-def _row(counts: Counts) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.array([counts.tp, counts.fp, counts.fn, counts.tn])
+def _unit(scores: Scores) -> NDArray[np.int64]:
+    """(1, 4): an event as one unit to resample."""
+    return np.array([[scores.tp, scores.fp, scores.fn, scores.tn]])

@@ -1,4 +1,4 @@
-"""Inventories of mapped landslides, and their outlines burnt on a stack's grid."""
+"""Inventories of mapped landslides, and their polygons rasterised on a stack's grid."""
 
 import re
 import zipfile
@@ -23,20 +23,19 @@ from landslide.geo.grid import Roi
 
 LANDSLIDE, IGNORE = 1, 255
 UNREADABLE = (DataSourceError, DataLayerError, FeatureError, GeometryError)
-POLYGONAL = (3, 6)
-COLLECTION = 7
-WITHOUT_AREA = (0, 1, 2, 4, 5)
+POLYGONAL, COLLECTION, NO_AREA = (3, 6), 7, (0, 1, 2, 4, 5)  # shapely's geometry type ids
 VECTOR_IN_ZIP = re.compile(r"^(.*?\.gdb|.*\.(?:gpkg|shp|geojson|json|fgb|kml))(?:/|$)", re.IGNORECASE)
 Geometries = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """The outlines of a case, in pixel coordinates (column, row) of its grid.
+    """The polygons of a case, in pixel coordinates (column, row) of its grid.
 
-    `landslides` count as landslides, `ambiguous` are ignored; `ring` is in pixels; `tiny` holds the (row, column) of
-    outlines that cover no pixel's centre. `counts` tells what became of the inventory: `polygons` in it, without
-    geometry (`empty`), `outside_area`, `repaired`, of an `other_date`, `ambiguous`, `undated`, `used`, `tiny`.
+    `landslides` are labelled as landslide, `ambiguous` are ignored. `tiny` holds the (row, column) of one pixel in each
+    landslide that covers no pixel centre. `ring` is the width, in pixels, of the ignored ring around landslides.
+    `counts` is the number of polygons: `polygons` in the inventory, `empty` (no geometry), `outside_area`, `repaired`,
+    `other_date`, `ambiguous`, `undated`, `used` and `tiny`.
     """
 
     counts: dict[str, int]
@@ -46,10 +45,11 @@ class Outlines:
     ring: float = 0.0
 
     def burn(self, roi: Roi) -> NDArray[np.uint8]:
-        """uint8 (y, x) at row and column slices: 1 landslide, 0 not, 255 in a ring outside an outline or ambiguous.
+        """Labels at row and column slices, uint8 (y, x): 1 landslide, 0 not, 255 ignored (ambiguous, or in the ring).
 
-        A pixel belongs to an outline that holds its centre; an outline that holds none gets the pixel of a point in it.
-        The same values whatever blocks are asked for; where outlines meet, landslide wins.
+        A polygon covers the pixels whose centre it contains; one that contains no centre gets the pixel of a point in
+        it. Where polygons overlap, landslide takes precedence. Values do not depend on how the grid is split into
+        blocks.
         """
         rows, columns = roi
         label = np.zeros((rows.stop - rows.start, columns.stop - columns.start), "uint8")
@@ -64,20 +64,25 @@ class Outlines:
         return label
 
     def on_grid(self, geobox: GeoBox) -> Geometries:
-        """The landslides' outlines in the coordinates of the grid's CRS."""
+        """The landslide polygons in the coordinates of the grid's CRS."""
         affine = geobox.affine
         return shapely.transform(self.landslides, lambda xy: xy * (affine.a, affine.e) + (affine.c, affine.f))  # type: ignore[no-any-return]
 
 
 def read_inventory(case: Case, geobox: GeoBox) -> Outlines:
-    """The case's inventory on its grid.
+    """Read the case's inventory and place it on its grid.
 
-    Polygons of any CRS, in any file GDAL reads, also inside a zip; invalid ones are repaired. With `date_field`, those
-    dated from the event's day to the end of the post window are landslides; those dated from the first day of the pre
-    window (of its first year, where there are several) to the day before the event are ambiguous, as they show as
-    change too; other dates are dropped; those without a readable date (ISO 8601, 20170920 or 2017/09/20) are
-    landslides. InventoryError, with the path and what to do, where the file, layer or date field is missing, there is
-    no CRS, shapes have no area, or nothing is left.
+    The file may be of any format that GDAL reads, also inside a zip, and in any CRS. Invalid polygons are repaired.
+    With `date_field`, polygons are sorted by date (ISO 8601, 20170920 or 2017/09/20):
+
+    - from the event's day to the end of the post window, or without a readable date: landslides;
+    - from the first day of the pre window (of its first year, if it has several) to the day before the event:
+      ambiguous, because they show as change too;
+    - any other date: dropped.
+
+    Raises:
+        InventoryError: The file, layer, date field or CRS is missing, geometries have no area, or no polygon of the
+            event lies on the grid. The message names the path and the next action.
     """
     inventory = case.inventory
     if inventory is None or geobox.crs is None:
@@ -92,7 +97,9 @@ def read_inventory(case: Case, geobox: GeoBox) -> Outlines:
         event, during = _dated(days, case)
         counts |= {"undated": days.count(None), "other_date": int((~event & ~during).sum())}
     if not event.any():
-        raise InventoryError(f"{inventory.path}: no outline is dated to case {case.id} ({counts}). Check `date_field`")
+        raise InventoryError(
+            f"{inventory.path}: no polygon has a date of case {case.id} ({counts}). Check `date_field`"
+        )
     counts |= {"ambiguous": int(during.sum()), "used": int(event.sum())}
     tiny = _tiny(shapes[event])
     counts["tiny"] = len(tiny)
@@ -100,8 +107,8 @@ def read_inventory(case: Case, geobox: GeoBox) -> Outlines:
 
 
 def _frame(inventory: Inventory) -> geopandas.GeoDataFrame:
-    """The polygons of the inventory's layer with a CRS, as they lie in the file."""
-    path = _dataset(inventory.path)
+    """The polygons of the inventory's layer, in the CRS of the file."""
+    path = _gdal_path(inventory.path)
     try:
         layer = _layer(path, inventory)
         fields = list(pyogrio.read_info(path, layer=layer)["fields"])
@@ -113,60 +120,63 @@ def _frame(inventory: Inventory) -> geopandas.GeoDataFrame:
         frame = pyogrio.read_dataframe(path, layer=layer, columns=columns, datetime_as_string=True)
     except UNREADABLE as error:
         raise InventoryError(f"cannot read the inventory {inventory.path}: {error}. Check the path and file") from error
-    _refuse_unusable(frame, inventory.path)
+    _check(frame, inventory.path)
     return frame
 
 
-def _dataset(path: str) -> str:
-    """The path as GDAL takes it; a zip stands for the one set of vectors in it."""
+def _gdal_path(path: str) -> str:
+    """The path in GDAL's notation; for a zip, the only vector dataset in it."""
     if not path.lower().endswith(".zip") or not Path(path).is_file():
         return path
     try:
         with zipfile.ZipFile(path) as archive:
-            found = sorted({match[1] for match in map(VECTOR_IN_ZIP.match, archive.namelist()) if match})
+            datasets = sorted({match[1] for match in map(VECTOR_IN_ZIP.match, archive.namelist()) if match})
     except zipfile.BadZipFile as error:
-        raise InventoryError(f"{path} is no readable zip ({error}). Fetch it again or unpack it") from error
-    if len(found) != 1:
-        raise InventoryError(f"{path} holds {found or 'no vectors'}; one is needed. Unpack it and name the file")
-    return f"/vsizip/{path}/{found[0]}"
+        raise InventoryError(
+            f"cannot read the zip {path} ({error}). Download it again, or unpack it and name the file"
+        ) from error
+    if len(datasets) != 1:
+        raise InventoryError(f"{path} contains {datasets or 'no vector file'}, not one. Unpack it and name the file")
+    return f"/vsizip/{path}/{datasets[0]}"
 
 
 def _layer(path: str, inventory: Inventory) -> str:
-    """The layer named, or the only one that can hold polygons."""
+    """The layer that the case names, or the only one of polygons."""
     layers = dict(pyogrio.list_layers(path))
     spatial = [str(name) for name, kind in layers.items() if kind is not None]
     if inventory.layer is not None:
         if inventory.layer in spatial:
             return inventory.layer
         raise InventoryError(
-            f"{inventory.path} has no layer {inventory.layer!r} of shapes; it has {spatial}. Correct it"
+            f"{inventory.path} has no layer {inventory.layer!r} of geometries; it has {spatial}. Correct `layer`"
         )
-    choice = [name for name in spatial if "Polygon" in layers[name]] if len(spatial) > 1 else spatial
-    if len(choice) != 1:
+    candidates = [name for name in spatial if "Polygon" in layers[name]] if len(spatial) > 1 else spatial
+    if len(candidates) != 1:
         raise InventoryError(f"{inventory.path} has the layers {spatial}. Name one of polygons with `layer`")
-    return choice[0]
+    return candidates[0]
 
 
-def _refuse_unusable(frame: geopandas.GeoDataFrame, path: str) -> None:
+def _check(frame: geopandas.GeoDataFrame, path: str) -> None:
+    """Raise InventoryError if the layer is empty, has no CRS, or has geometries without an area."""
     if len(frame) == 0:
-        raise InventoryError(f"{path} is empty. Give outlines, or map the case without an inventory")
+        raise InventoryError(f"{path} has no polygon. Add polygons, or map the case without an inventory")
     if frame.crs is None:
-        raise InventoryError(f"{path} has no CRS, so nobody knows where it lies. Write its CRS into the file")
-    shapeless = int(np.isin(shapely.get_type_id(np.asarray(frame.geometry)), WITHOUT_AREA).sum())
-    if shapeless:
-        raise InventoryError(f"{path} holds {shapeless} points or lines, which have no area. Buffer them first")
+        raise InventoryError(f"{path} has no CRS. Write the CRS of its coordinates into the file")
+    count = int(np.isin(shapely.get_type_id(np.asarray(frame.geometry)), NO_AREA).sum())
+    if count:
+        raise InventoryError(f"{path} has {count} points or lines, which have no area. Buffer them first")
 
 
 def _in_area(
     frame: geopandas.GeoDataFrame, geobox: GeoBox, path: str
 ) -> tuple[Geometries, NDArray[np.intp], dict[str, int]]:
-    """Valid polygons that meet the grid, in its pixel coordinates; their rows in the frame; what became of the rest."""
+    """Valid polygons that intersect the grid, in its pixel coordinates; their rows in the frame; and counts."""
     shapes: Geometries = frame.geometry.to_crs(str(geobox.crs)).to_numpy()
     height, width = geobox.shape
     affine = geobox.affine
     grid = shapely.box(0, 0, width, height)
     empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
-    rows = np.flatnonzero(_meets(shapely.bounds(shapes), *geobox.boundingbox.bbox))
+    rows = np.flatnonzero(_bounds_intersect(shapely.bounds(shapes), *geobox.boundingbox.bbox))
     shapes = shapely.transform(shapes[rows], lambda xy: (xy - (affine.c, affine.f)) / (affine.a, affine.e))
     invalid = ~shapely.is_valid(shapes)
     mixed = invalid | (shapely.get_type_id(shapes) == COLLECTION)
@@ -180,7 +190,7 @@ def _in_area(
     }
     if not within.any():
         raise InventoryError(
-            f"{path}: none of {len(frame)} outlines lies in the area ({_extent(frame)} against the grid's "
+            f"{path}: none of its {len(frame)} polygons lies in the area ({_extent(frame)}; the grid covers "
             f"{tuple(round(side) for side in geobox.boundingbox.bbox)} in {geobox.crs}). Check the file and the area"
         )
     return shapes[within], rows[within], counts
@@ -191,14 +201,14 @@ def _extent(frame: geopandas.GeoDataFrame) -> str:
 
 
 def _repaired(shapes: Geometries) -> Geometries:
-    """The polygonal part of each made valid."""
+    """Make geometries valid and keep the polygons of each."""
     valid = shapely.make_valid(shapes, method="structure", keep_collapsed=False)
     parts = [[part for part in shapely.get_parts(shape) if shapely.get_type_id(part) in POLYGONAL] for shape in valid]
     return np.array([shapely.union_all(polygons) for polygons in parts], object)
 
 
 def _day(value: Any) -> date | None:
-    """The day of a date in ISO 8601 (dashes, slashes or none, with or without a time); None if it is no such thing."""
+    """The day of an ISO 8601 date (dashes, slashes or none, with or without a time); None if it cannot be parsed."""
     text = str(int(value)) if isinstance(value, (float, np.floating)) and np.isfinite(value) else str(value)
     try:
         return datetime.fromisoformat(text.strip().replace("/", "-")).date()
@@ -207,7 +217,7 @@ def _day(value: Any) -> date | None:
 
 
 def _dated(days: list[date | None], case: Case) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which outlines are the event's, and which came about within the pre window or between it and the event."""
+    """Masks of the polygons of the event, and of those dated from the start of the pre window to the day before it."""
     pre, post = case.window("pre"), case.window("post")
     if case.event_date is None or pre is None or post is None:
         raise InventoryError(f"case {case.id}: `date_field` needs an event_date. Add it, or leave `date_field` out")
@@ -217,13 +227,13 @@ def _dated(days: list[date | None], case: Case) -> tuple[NDArray[np.bool_], NDAr
 
 
 def _tiny(shapes: Geometries) -> NDArray[np.int64]:
-    """(n, 2) row and column of a point in each shape that covers no pixel's centre."""
-    small = [shape for shape in shapes if shapely.area(shape) < 100 and not _covers_a_centre(shape)]
+    """(n, 2) row and column of a point in each polygon that covers no pixel centre."""
+    small = [shape for shape in shapes if shapely.area(shape) < 100 and not _covers_centre(shape)]
     points = [shape.representative_point() for shape in small]
     return np.array([(np.floor(point.y), np.floor(point.x)) for point in points], "int64").reshape(-1, 2)
 
 
-def _covers_a_centre(shape: shapely.Geometry) -> bool:
+def _covers_centre(shape: shapely.Geometry) -> bool:
     left, top, right, bottom = shapely.bounds(shape)
     rows, columns = slice(int(top // 1), int(bottom // 1) + 1), slice(int(left // 1), int(right // 1) + 1)
     label = np.zeros((rows.stop - rows.start, columns.stop - columns.start), "uint8")
@@ -234,18 +244,20 @@ def _covers_a_centre(shape: shapely.Geometry) -> bool:
 def _near(shapes: Geometries, roi: Roi, ring: float = 0.0) -> Geometries:
     rows, columns = roi
     box = (columns.start - ring, rows.start - ring, columns.stop + ring, rows.stop + ring)
-    return shapes[_meets(shapely.bounds(shapes), *box)]
+    return shapes[_bounds_intersect(shapely.bounds(shapes), *box)]
 
 
-def _meets(bounds: NDArray[np.float64], left: float, low: float, right: float, high: float) -> NDArray[np.bool_]:
-    """Which bounds (n, 4) meet a box; those that are not finite meet nothing."""
+def _bounds_intersect(
+    bounds: NDArray[np.float64], left: float, low: float, right: float, high: float
+) -> NDArray[np.bool_]:
+    """Which bounds (n, 4) intersect a box; False for those that are not finite."""
     x0, y0, x1, y1 = bounds.T
-    meets: NDArray[np.bool_] = (x1 >= left) & (x0 <= right) & (y1 >= low) & (y0 <= high)
-    return meets & np.isfinite(bounds).all(1)
+    intersects: NDArray[np.bool_] = (x1 >= left) & (x0 <= right) & (y1 >= low) & (y0 <= high)
+    return intersects & np.isfinite(bounds).all(1)
 
 
 def _rasterize(shapes: Geometries, roi: Roi, value: int, label: NDArray[np.uint8]) -> None:
-    """Burn shapes in pixel coordinates into the block's label, by the centre rule."""
+    """Write a value to the pixels of a block whose centre lies in one of the shapes, in place."""
     if len(shapes):
         offset = Affine.translation(roi[1].start, roi[0].start)
         rasterize(shapes, out=label, transform=offset, default_value=value)

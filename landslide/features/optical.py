@@ -9,8 +9,7 @@ from scipy import ndimage
 
 CLEAR = (4, 5, 6, 7)
 SPREADING = (3, 8, 9, 10)
-EDGE = 6
-HALO = EDGE
+EDGE = 6  # pixels of 10 m by which clouds are grown where a case does not say otherwise
 MAX_RATIO = 10.0
 
 Cube = NDArray[np.float32]
@@ -18,22 +17,22 @@ Planes = dict[str, NDArray[np.float32]]
 Counts = dict[str, NDArray[np.uint16]]
 
 
-def clear(scl: xr.DataArray) -> xr.DataArray:
+def clear(scl: xr.DataArray, dilation: int) -> xr.DataArray:
     """Where Sentinel-2's scene classification (..., y, x) lets the ground be seen: bool of the same shape.
 
     Kept: vegetation (4), bare (5), water (6) and unclassified (7), which is mixed or freshly bared ground more often
-    than cloud, so that dropping it would hide the very change that is sought. Dropped: nodata (0), saturated (1),
-    cloud shadow (3), clouds (8, 9), cirrus (10), snow (11), and dark (2), which on slopes is cast shadow with too
-    little light for an index, or a cloud's shadow that was missed. Clouds, cirrus and cloud shadows are grown by
-    `EDGE` pixels (60 m, three pixels of the classification), as their edges are classified as ground. Needs `HALO`
-    pixels around a block.
+    than cloud: dropping it would hide landslides. Dropped: nodata (0), saturated (1), cloud shadow (3), clouds (8, 9),
+    cirrus (10), snow (11), and dark (2), which on slopes is cast shadow with too little light for an index, or the
+    missed shadow of a cloud. Clouds, cirrus and cloud shadows are grown by `dilation` pixels in all eight directions,
+    because their edges are classified as ground; a block needs as many pixels around it. The default of a case, `EDGE`,
+    is 60 m, three pixels of the classification.
     """
     classes = scl.values
     usable = np.isin(classes, CLEAR)
     spreading = np.isin(classes, SPREADING)
-    if spreading.any():
+    if dilation and spreading.any():
         square = np.ones((1,) * (classes.ndim - 2) + (3, 3), bool)
-        usable &= ~ndimage.binary_dilation(spreading, square, iterations=EDGE)
+        usable &= ~ndimage.binary_dilation(spreading, square, iterations=dilation)
     return scl.copy(data=usable)
 
 

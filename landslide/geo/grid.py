@@ -1,4 +1,4 @@
-"""The case's own grid: UTM (UPS near the poles), 10 m pixels, origin on multiples of the pixel."""
+"""The grid of a case: UTM (UPS near the poles), 10 m pixels, edges on multiples of the pixel size."""
 
 import math
 from collections.abc import Mapping
@@ -18,13 +18,14 @@ from shapely.ops import nearest_points
 from landslide.cases.case import Case
 from landslide.errors import GridError
 
-PIXEL = 10.0
-MAX_SIDE = 40_000
+PIXEL = 10.0  # metres
+MAX_SIDE = 40_000  # pixels
+METRES_PER_DEGREE = math.pi * 6_371_008.8 / 180  # along a meridian of a sphere with the Earth's mean radius
 Roi = tuple[slice, slice]
 
 
 def area(case: Case) -> Geometry:
-    """The area of interest in longitude and latitude; GridError if it is no area or crosses the antimeridian."""
+    """The area of interest in EPSG:4326. Raises GridError if it is missing, empty or crosses the antimeridian."""
     if case.aoi is None:
         raise GridError(f"case {case.id} has no area of interest. Add `aoi:` to it")
     if isinstance(case.aoi, Mapping):
@@ -44,9 +45,9 @@ def _polygon(geojson: Mapping[str, Any], name: str) -> Geometry:
     try:
         polygon = Geometry(dict(geojson), "EPSG:4326")
     except Exception as error:
-        raise GridError(f"case {name}: aoi is no GeoJSON geometry ({error}). Give a Polygon or a bbox") from error
+        raise GridError(f"case {name}: aoi is not a GeoJSON geometry ({error}). Give a Polygon or a bbox") from error
     if polygon.geom_type not in ("Polygon", "MultiPolygon") or polygon.is_empty or polygon.area == 0:
-        raise GridError(f"case {name}: aoi is a {polygon.geom_type} without area. Give a Polygon or a bbox")
+        raise GridError(f"case {name}: aoi is a {polygon.geom_type} with no area. Give a Polygon or a bbox")
     bounds = polygon.boundingbox
     if not (-180 <= bounds.left <= bounds.right <= 180 and -90 <= bounds.bottom <= bounds.top <= 90):
         raise GridError(f"case {name}: aoi {tuple(bounds)} is not in degrees, or crosses the antimeridian. Give WGS 84")
@@ -58,8 +59,11 @@ def _polygon(geojson: Mapping[str, Any], name: str) -> Geometry:
     return polygon
 
 
-def utm(longitude: float, latitude: float) -> str:
-    """EPSG code of the UTM zone of a place (Norway and Svalbard kept regular), or of UPS beyond 84° N and 80° S."""
+def utm_crs(longitude: float, latitude: float) -> str:
+    """EPSG code of the UTM zone at a point in degrees, or of UPS beyond 84° N and 80° S.
+
+    Zones are 6° wide everywhere: the exceptions for Norway and Svalbard are not applied.
+    """
     if latitude >= 84:
         return "EPSG:32661"
     if latitude < -80:
@@ -69,25 +73,26 @@ def utm(longitude: float, latitude: float) -> str:
 
 
 def grid(case: Case) -> GeoBox:
-    """The grid that covers a case: north up, 10 m, edges on multiples of 10 m; GridError if it is too large."""
+    """The grid that covers a case: north up, 10 m pixels, edges on multiples of 10 m. GridError if it is too large."""
     polygon = area(case)
     centre = polygon.centroid.coords[0]
-    projected = polygon.to_crs(utm(*centre), resolution=0.05).boundingbox
-    geobox = snapped(projected, utm(*centre), PIXEL)
+    projected = polygon.to_crs(utm_crs(*centre), resolution=0.05).boundingbox
+    geobox = snapped(projected, utm_crs(*centre), PIXEL)
     if max(geobox.shape) > MAX_SIDE:
         raise GridError(
-            f"case {case.id}: {geobox.shape.x} × {geobox.shape.y} pixels of 10 m pass {MAX_SIDE} a side. Split the area"
+            f"case {case.id}: {geobox.shape.x} × {geobox.shape.y} pixels of 10 m, more than {MAX_SIDE} a side. "
+            "Split the area"
         )
     return geobox
 
 
 def snapped(bounds: BoundingBox, crs: str, pixel: float) -> GeoBox:
-    """The smallest north-up grid of square pixels around the bounds whose edges are multiples of the pixel."""
+    """The smallest north-up grid of square pixels that covers the bounds, with edges on multiples of the pixel size."""
     return GeoBox.from_bbox(bounds, crs, resolution=resyx_(-pixel, pixel), anchor="edge")
 
 
 def blocks(shape: tuple[int, int], size: int) -> list[Roi]:
-    """Row and column slices, in reading order, that cover (height, width) with blocks of `size` pixels or less."""
+    """Row and column slices of blocks of at most `size` pixels a side that cover (height, width), in reading order."""
     height, width = shape
     return [
         (slice(row, min(row + size, height)), slice(column, min(column + size, width)))
@@ -96,8 +101,8 @@ def blocks(shape: tuple[int, int], size: int) -> list[Roi]:
     ]
 
 
-def inside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
-    """(y, x): the pixels that a polygon area of interest touches; a bbox, or none, fills its grid."""
+def aoi_mask(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
+    """Bool (y, x): pixels that the area of interest touches; all True for a bbox or without an area of interest."""
     if not isinstance(case.aoi, Mapping) or geobox.crs is None:
         return np.ones(geobox.shape, bool)
     polygon = area(case).to_crs(geobox.crs, resolution=0.05).geom
@@ -106,13 +111,10 @@ def inside(case: Case, geobox: GeoBox) -> NDArray[np.bool_]:
 
 
 def distance_km(one: Case, other: Case) -> float | None:
-    """Kilometres between the areas of two cases at their nearest, 0 where they meet; None where one has no place."""
+    """Shortest distance between the areas of interest of two cases in km, 0 if they overlap; None if one has none."""
     if one.aoi is None or other.aoi is None:
         return None
-    here, there = area(one).geom, area(other).geom
-    turns = (nearest_points(here, translate(there, turn)) for turn in (-360, 0, 360))  # 180° is no border
-    a, b = min(turns, key=lambda ends: ends[0].distance(ends[1]))
+    first, second = area(one).geom, area(other).geom
+    shifted = (nearest_points(first, translate(second, degrees)) for degrees in (-360, 0, 360))  # across 180° too
+    a, b = min(shifted, key=lambda points: points[0].distance(points[1]))
     return float(Geod(ellps="WGS84").inv(a.x, a.y, b.x, b.y)[2]) / 1000
-
-
-METRES_PER_DEGREE = math.pi * 6_371_008.8 / 180

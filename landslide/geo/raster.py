@@ -1,4 +1,4 @@
-"""Rasters with named bands, written and read by block: memory is bounded by the block, not by the scene."""
+"""Rasters with named bands, read and written in blocks, so memory depends on the block size and not on the scene."""
 
 import math
 import warnings
@@ -16,28 +16,28 @@ from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from landslide.bands import positions
+from landslide.bands import band_indices
 from landslide.errors import InputError
 from landslide.geo.grid import Roi
 
 BLOCK_SIDE = 512
-GDAL_CACHE_MB = 128
+GDAL_CACHE_MB = 128  # MiB
 
 
 def window_of(roi: Roi) -> Window:
-    """rasterio's window of row and column slices."""
+    """The rasterio window of row and column slices."""
     rows, columns = roi
     return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
 
 
 class Writer:
-    """Blocks of all bands into a raster; see `cog`."""
+    """Writes blocks of all bands to a raster; created by `cog`."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
 
     def write(self, values: NDArray[Any], roi: Roi) -> None:
-        """Write (band, y, x) values at the row and column slices."""
+        """Write values (band, y, x) at the row and column slices."""
         self._dataset.write(values, window=window_of(roi))
 
 
@@ -45,9 +45,20 @@ class Writer:
 def cog(
     path: Path, geobox: GeoBox, bands: Sequence[str], dtype: str, nodata: float | None, units: Sequence[str] = ()
 ) -> Iterator[Writer]:
-    """Write a cloud-optimised GeoTIFF with named bands and overviews, block by block in any order.
+    """Write a cloud-optimised GeoTIFF with named bands and overviews, in blocks in any order.
 
-    Bands are stored in the order of `bands`; `nodata` may be NaN. The file appears whole at the end of the block.
+    The file is written to its path when the `with` block ends, so a partial file never appears there.
+
+    Args:
+        path: Where the file is written. `<stem>.scratch.tif` beside it is used in the meantime.
+        geobox: The grid. Without a CRS the file has no georeference.
+        bands: Band names, in the order in which bands are stored.
+        dtype: numpy's name of the pixel type. Overviews of float32 are averages, of other types nearest pixels.
+        nodata: The value of missing pixels; may be NaN.
+        units: One unit for each band; empty for none.
+
+    Yields:
+        The writer of the blocks.
     """
     scratch = path.with_suffix(".scratch.tif")
     profile = {
@@ -58,7 +69,7 @@ def cog(
     if geobox.crs is not None:
         profile |= {"crs": geobox.crs.to_wkt(), "transform": geobox.affine}
     try:
-        with quiet(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB * 2**20):
+        with allow_no_georeference(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB * 2**20):
             with rasterio.open(scratch, "w", **profile) as dataset:
                 for index, band in enumerate(bands, start=1):
                     dataset.set_band_description(index, band)
@@ -76,7 +87,7 @@ def cog(
 
 
 def _add_overviews(path: Path, resampling: Resampling) -> None:
-    """Halve a raster until it fits into a block, band by band; the COG driver halves all bands at once, in memory."""
+    """Add overviews down to one block, band by band. The COG driver would hold all bands in memory at once."""
     with (
         rasterio.Env(COMPRESS_OVERVIEW="ZSTD", BIGTIFF_OVERVIEW="IF_SAFER"),
         rasterio.open(path, "r+") as dataset,
@@ -87,20 +98,20 @@ def _add_overviews(path: Path, resampling: Resampling) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Chips and archives without georeference are a normal input here, not a reason to warn."""
+def allow_no_georeference() -> Iterator[None]:
+    """Suppress rasterio's warning about files without a georeference: image chips and archives often have none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 
 class Reader:
-    """A raster whose bands are asked for by name. Not shared between threads; close it, or use it as a context."""
+    """A raster read by band name. Not thread-safe. Use it as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with quiet():
+            with allow_no_georeference():
                 self._dataset = rasterio.open(path)
         except RasterioError as error:
             raise InputError(f"cannot read {path} as a raster: {error}. Replace the file") from error
@@ -114,19 +125,20 @@ class Reader:
         self._dataset.close()
 
     def read(self, bands: Sequence[str], roi: Roi | None = None) -> NDArray[Any]:
-        """(band, y, x) of the named bands in the order asked; BandError if one is missing, InputError if damaged."""
-        indices = [i + 1 for i in positions(bands, self.bands, str(self.path))]
+        """The named bands, (band, y, x) in the requested order. BandError if one is missing, InputError if damaged."""
+        indices = [i + 1 for i in band_indices(bands, self.bands, str(self.path))]
         try:
             return np.asarray(self._dataset.read(indices, window=None if roi is None else window_of(roi)))
         except RasterioError as error:
             raise InputError(f"{self.path} is damaged: {error}. Replace the file") from error
 
     def resized(self, bands: Sequence[str], shape: tuple[int, int], resampling: str) -> NDArray[Any]:
-        """(band, height, width) of the whole raster at another size, from its overviews; `resampling` is rasterio's.
+        """The whole raster resampled to a shape, (band, height, width), read from its overviews.
 
-        Memory is that of the result. Missing pixels take no part in an average.
+        `resampling` is a name of `rasterio.enums.Resampling`. Nodata pixels are excluded from averages. Memory is that
+        of the result. Raises BandError if a band is missing, InputError if the file is damaged.
         """
-        indices = [i + 1 for i in positions(bands, self.bands, str(self.path))]
+        indices = [i + 1 for i in band_indices(bands, self.bands, str(self.path))]
         try:
             return np.asarray(
                 self._dataset.read(indices, out_shape=(len(indices), *shape), resampling=Resampling[resampling])
@@ -136,6 +148,6 @@ class Reader:
 
     @property
     def geobox(self) -> GeoBox:
-        """The raster's grid; its CRS is None where the file has no georeference."""
+        """The raster's grid; its CRS is None if the file has no georeference."""
         crs = self._dataset.crs
         return GeoBox(self.shape, self._dataset.transform, str(crs) if crs else None)

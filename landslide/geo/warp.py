@@ -4,8 +4,10 @@ Every output pixel is transformed exactly, not interpolated along its scan line,
 grids alone, so a pixel has the same value whatever block it is read in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ import rasterio
 import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox
 from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -20,18 +23,21 @@ from rasterio.vrt import WarpedVRT
 
 from landslide.errors import SourceError
 from landslide.geo.grid import METRES_PER_DEGREE
-from landslide.geo.raster import quiet
 
 Method = Literal["nearest", "bilinear", "average"]
 Plane = NDArray[np.float32]
-ALIGNED = 1e-3
-EXACT = 1e-6
+ALIGNED = 1e-3  # pixels by which two grids may be apart and still be one
+EXACT = 1e-6  # pixels; GDAL's tolerance of coordinates
+KERNEL = 2  # pixels of the target over which a pixel beyond a file's edge may still have a value from it
 REMOTE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 5, "GDAL_HTTP_RETRY_DELAY": 1}
 
 
 @dataclass(frozen=True)
 class RasterBand:
-    """One band of a raster file: value = number in the file × scale + offset; `nodata` None trusts the file's own."""
+    """One band of a raster file, counted from 1: value = number in the file × scale + offset.
+
+    `nodata` None takes the file's own.
+    """
 
     uri: str
     index: int = 1
@@ -42,8 +48,23 @@ class RasterBand:
 
 def grid_of(uri: str) -> GeoBox:
     """The grid of a raster; SourceError if it cannot be opened or has no CRS."""
-    with quiet(), _opened(uri) as raster:
+    with _opened(uri) as raster:
         return _grid(raster, uri)
+
+
+def overlaps(source: GeoBox, target: GeoBox) -> bool:
+    """Whether a raster on the source's grid may have a pixel on the target's, by bounding boxes in the source's CRS.
+
+    Unlike boxes in degrees these hold on both sides of the antimeridian.
+    """
+    here, there = source.boundingbox, _bounds(target.pad(KERNEL), str(source.crs))
+    apart = here.left > there.right or there.left > here.right or here.bottom > there.top or there.bottom > here.top
+    return bool(np.isfinite(there.bbox).all() and not apart)
+
+
+def degrees(geobox: GeoBox) -> list[float]:
+    """West, south, east and north of a grid in degrees, for a message."""
+    return [round(edge, 4) for edge in geobox.footprint("EPSG:4326").boundingbox]
 
 
 def warped(band: RasterBand, geobox: GeoBox, method: Method) -> Plane:
@@ -52,7 +73,7 @@ def warped(band: RasterBand, geobox: GeoBox, method: Method) -> Plane:
     `average` weighs by area where the file is finer than the grid and is bilinear elsewhere; a file that lies on the
     grid is copied. SourceError names a file that is missing, truncated or without CRS.
     """
-    with rasterio.Env(**REMOTE), _opened(band.uri) as raster:
+    with _opened(band.uri) as raster:
         source = _grid(raster, band.uri)
         settings = {
             "crs": str(geobox.crs), "transform": geobox.affine, "height": geobox.shape.y, "width": geobox.shape.x,
@@ -88,28 +109,37 @@ def around(source: GeoBox, target: GeoBox, margin: float) -> GeoBox:
 
 
 def native(tiles: Sequence[tuple[RasterBand, GeoBox]], target: GeoBox, margin: float) -> xr.DataArray:
-    """(y, x) float32 with CRS: tiles (band and grid) as one raster on the grid of the finest, over the target and a
-    margin in metres.
+    """Tiles, each a band and its grid, as one raster on the grid of the finest, over the target and a margin in metres.
+
+    float32 (y, x) with CRS, NaN where no tile has a value; where several have one, the first tile's counts.
     """
     window = around(min((tile[1] for tile in tiles), key=pixel_metres), target, margin)
-    area = window.footprint("EPSG:4326")
-    near = [band for band, tile in tiles if tile.footprint("EPSG:4326").intersects(area)]
+    near = [band for band, tile in tiles if overlaps(tile, window)]
     values = mosaic([np.full(window.shape, np.nan, "float32"), *(warped(band, window, "bilinear") for band in near)])
     return xr.DataArray(values, coords=xr_coords(window), dims=window.dimensions)
 
 
 def damaged(uri: str, error: Exception) -> SourceError:
-    """The error for a file that does not read: missing, truncated, refused by the server. Signatures are not told."""
+    """The error for a file that does not read: missing, truncated, refused by the server. It leaves signatures out."""
     shown = uri.split("?")[0]
     why = str(error).replace(uri, shown)
     return SourceError(f"cannot read {shown}: {why}. Replace the file, or leave it out of the case")
 
 
-def _opened(uri: str) -> Any:
-    try:
-        return rasterio.open(uri)
-    except RasterioError as error:
-        raise damaged(uri, error) from error
+@contextmanager
+def _opened(uri: str) -> Iterator[Any]:
+    with rasterio.Env(**REMOTE):
+        try:
+            raster = rasterio.open(uri)
+        except RasterioError as error:
+            raise damaged(uri, error) from error
+        with raster:
+            yield raster
+
+
+@lru_cache(maxsize=16)
+def _bounds(geobox: GeoBox, crs: str) -> BoundingBox:
+    return geobox.footprint(crs).boundingbox
 
 
 def _grid(raster: Any, uri: str) -> GeoBox:

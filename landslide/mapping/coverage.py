@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from landslide.datasets.stack import COUNT_UNKNOWN
-from landslide.geo.grid import blocks, inside
+from landslide.datasets.stack import COUNT_UNKNOWN, SEEN
+from landslide.geo.grid import aoi_mask, blocks
 from landslide.geo.raster import BLOCK_SIDE, Reader
 from landslide.mapping.summary import PART
-from landslide.sources.base import SEEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +42,7 @@ def measure(stack: Stack, probability: Path) -> Coverage:
     seen, known = dict.fromkeys(SEEN, 0), dict.fromkeys(SEEN, 0)
     with Reader(probability) as reader, stack.seen(PART) as times:
         for roi in blocks(reader.shape, BLOCK_SIDE):
-            within = inside(stack.info.case, reader.geobox[roi])
+            within = aoi_mask(stack.info.case, reader.geobox[roi])
             counts["inside"] += int(within.sum())
             counts["observed"] += int((np.isfinite(reader.read(["probability"], roi)[0]) & within).sum())
             for name, plane in zip(SEEN, times.read(SEEN, roi), strict=True):

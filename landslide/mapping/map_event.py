@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from landslide.artifacts.store import Request
+from landslide.artifacts.stage import Artifact, NotInKey, Stage
+from landslide.cases.case import Case
+from landslide.datasets.stack import open_stack
 from landslide.errors import InputError
 from landslide.mapping.summary import (
     ITEM,
@@ -20,25 +22,52 @@ from landslide.mapping.summary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from landslide.artifacts.store import ArtifactStore
     from landslide.datasets.stack import Stack
     from landslide.ensembles.ensemble import Ensemble
 
 
-VERSION = 3
+class MapCase(Stage):
+    """The map of a case by an ensemble, under the title that the case has today.
 
+    `fingerprint` is the ensemble's: of its description, its weights and its scores, which the report tells.
+    """
 
-def map_request(
-    stack_key: str, ensemble_fingerprint: str, title: str, options: MapOptions, scores: Mapping[str, Any] | None = None
-) -> Request:
-    """What a map depends on; `scores` are the ensemble's (`Ensemble.scores`), which the report tells."""
-    return Request(
-        stage="map",
-        version=VERSION,
-        parameters={"title": title, "scores": scores, **options.model_dump(mode="json")},
-        inputs={"stack": stack_key, "ensemble": ensemble_fingerprint},
-    )
+    name: ClassVar[str] = "map"
+    version: ClassVar[int] = 4
+    packages: ClassVar[tuple[str, ...]] = ("torch", "segmentation-models-pytorch")
+    sources: ClassVar[tuple[str, ...]] = (
+        *(f"landslide.mapping.{name}" for name in ("map_event", "probability", "polygons", "coverage", "products")),
+        "landslide.models.inference", "landslide.ensembles.calibration",
+    )  # fmt: skip
+
+    stack: Artifact
+    fingerprint: str
+    case_title: str
+    options: MapOptions
+    case: Annotated[Case, NotInKey]
+    ensemble: Annotated[Path, NotInKey]
+    device: Annotated[str, NotInKey] = "cpu"
+
+    @classmethod
+    def of(cls, case: Case, stack: Artifact, ensemble: Ensemble, options: MapOptions, device: str) -> MapCase:
+        """The map of a case whose stack is there."""
+        return cls(
+            stack=stack, fingerprint=ensemble.fingerprint(), case_title=case.title, options=options, case=case,
+            ensemble=ensemble.folder, device=device,
+        )  # fmt: skip
+
+    @property
+    def title(self) -> str:
+        """`map juniper-range`."""
+        return f"{self.name} {self.case.id}"
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Write the products; raises as `map_event`."""
+        from landslide.ensembles.ensemble import Ensemble
+
+        stack = open_stack(self.stack, store).of(self.case)
+        map_event(stack, Ensemble.open(self.ensemble), folder, self.options, self.device)
 
 
 def map_event(
@@ -56,7 +85,7 @@ def map_event(
     from landslide.mapping.report import html, layers, quicklook
 
     refuse_unmappable(stack)
-    ensemble.check_bands(stack.info.bands, f"case {stack.info.case.id}")
+    ensemble.check_bands(stack)
     threshold = options.threshold if options.threshold is not None else ensemble.info.threshold
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB * 2**20):
         probability.write(stack, ensemble, folder / PROBABILITY, options, device)

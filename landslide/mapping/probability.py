@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import entr
 
 from landslide.datasets.normalisation import observed
-from landslide.ensembles.scale import bounded, link, unlink
+from landslide.ensembles.scale import bounded, inverse_link, link
 from landslide.errors import InputError
 from landslide.geo.grid import blocks
 from landslide.geo.raster import BLOCK_SIDE, cog
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from landslide.ensembles.ensemble import Ensemble, EnsembleMember
     from landslide.ensembles.scale import Scale
     from landslide.geo.grid import Roi
-    from landslide.geo.raster import Reader
+    from landslide.datasets.stack import StackReader
     from landslide.mapping.summary import MapOptions
     from landslide.models.inference import Read
 
@@ -117,7 +117,7 @@ class RunningMoments:
         spread = np.sqrt(np.maximum(self._files["squares"].read(rows), 0) / np.float32(total))
         information = np.maximum(entropy(mean) - self._files["entropy"].read(rows), 0)
         linked = self._files["linked"].read(rows) if "linked" in self._files else mean
-        return np.stack([unlink(linked, self._scale), spread, information])
+        return np.stack([inverse_link(linked, self._scale), spread, information])
 
 
 def entropy(probability: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -150,7 +150,7 @@ def write(stack: Stack, ensemble: Ensemble, path: Path, options: MapOptions, dev
 
 def _average(
     moments: RunningMoments,
-    reader: Reader,
+    reader: StackReader,
     ensemble: Ensemble,
     members: list[EnsembleMember],
     options: MapOptions,
@@ -186,7 +186,7 @@ def _rows(
 
 
 def _masked(
-    moments: RunningMoments, reader: Reader, bands: tuple[str, ...], total: float
+    moments: RunningMoments, reader: StackReader, bands: tuple[str, ...], total: float
 ) -> Iterator[tuple[Roi, NDArray[np.float32]]]:
     """Blocks of the result, NaN where not observed; the moments are read once a row of blocks."""
     height, width = reader.shape

@@ -1,4 +1,4 @@
-"""What other software reads: the GeoPackage of landslides, the STAC item, and the figures of a map."""
+"""The products for other software: the GeoPackage of landslides, the STAC item, and the summary of a map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from landslide import __version__
-from landslide.artifacts.store import file_digest
+from landslide.artifacts.stage import file_digest
 from landslide.geo.raster import Reader
 from landslide.mapping.polygons import COLUMNS, geodesic_area
 from landslide.mapping.summary import LANDSLIDES, PART, PROBABILITY, QUICKLOOK, REPORT, MapOptions, MapSummary
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 LAYER = "landslides"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-SHA256_MULTIHASH = "1220"  # multihash prefix of a 32-byte sha256, as the STAC file extension asks for
+SHA256_MULTIHASH = "1220"  # multihash prefix of a 32-byte sha256, which the STAC file extension requires
 ASSETS = {
     PROBABILITY: ("probability", "Landslide probability and its uncertainty", pystac.MediaType.COG, ["data"]),
     LANDSLIDES: ("landslides", "Landslide outlines", pystac.MediaType.GEOPACKAGE, ["data"]),
@@ -44,23 +44,35 @@ ASSETS = {
 RASTER_BANDS = [
     {"name": "probability", "description": "Landslide probability of the ensemble, 0 to 1", "unit": "1"},
     {"name": "spread", "description": "Standard deviation of the members' probabilities", "unit": "1"},
-    {"name": "mutual_information", "description": "What knowing the right member would tell", "unit": "bit"},
+    {"name": "mutual_information", "description": "Mutual information of the class and the member", "unit": "bit"},
 ]
 
 
 def summarise(
     stack: Stack, ensemble: Ensemble, options: MapOptions, threshold: float, found: gpd.GeoDataFrame, seen: Coverage
 ) -> MapSummary:
-    """The figures of a map."""
+    """The summary of a map.
+
+    Args:
+        stack: Of the case.
+        ensemble: That made the map.
+        options: How it was made.
+        threshold: That the landslides are above.
+        found: The landslides, as `polygons.landslides` returns them.
+        seen: How much of the area of interest was observed.
+    """
     with stack.reader(PART) as reader:
-        shape, pixel_m2 = reader.shape, _pixel_area(reader.geobox)
+        (height, width), pixel_m2 = reader.shape, _pixel_area(reader.geobox)
     areas = found["area_m2"].to_numpy()
-    sizes = {"total": float(areas.sum())}
+    area_m2 = {"total": float(areas.sum())}
     if len(areas):
-        sizes |= {f"q{int(100 * q):02d}": float(np.quantile(areas, q)) for q in QUANTILES}
-        sizes["largest"] = float(areas.max())
+        area_m2 |= {f"q{int(100 * q):02d}": float(np.quantile(areas, q)) for q in QUANTILES}
+        area_m2["largest"] = float(areas.max())
     observed_m2 = seen.observed * pixel_m2
-    windows = (len(starts(length, options.window, options.overlap)) for length in shape)
+    rows, columns = (starts(length, options.window, options.overlap) for length in (height, width))
+    confidence = {}
+    if ensemble.info.confidence is not None:
+        confidence = {name: int((found["confidence"] == name).sum()) for name in ("high", "medium", "low")}
     return MapSummary(
         case=stack.info.case.id,
         title=stack.info.case.title,
@@ -68,15 +80,13 @@ def summarise(
         members=len(ensemble.info.members),
         threshold=threshold,
         minimum_area_m2=options.minimum_area_m2,
-        windows=next(windows) * next(windows),
+        windows=len(rows) * len(columns),
         landslides=len(found),
-        confidence={}
-        if ensemble.info.confidence is None
-        else {name: int((found["confidence"] == name).sum()) for name in ("high", "medium", "low")},
-        area_m2=sizes,
+        confidence=confidence,
+        area_m2=area_m2,
         observed_m2=observed_m2,
         share_observed=seen.observed / seen.inside if seen.inside else 0.0,
-        share_landslide=sizes["total"] / observed_m2 if observed_m2 else None,
+        share_landslide=area_m2["total"] / observed_m2 if observed_m2 else None,
         seen=seen.shares,
     )
 
@@ -89,14 +99,14 @@ def _pixel_area(grid: GeoBox) -> float:
 
 
 def write_geopackage(path: Path, stack: Stack, ensemble: Ensemble, found: gpd.GeoDataFrame) -> None:
-    """Layer `landslides` in the stack's CRS; an event without landslides has the same fields and no row."""
+    """Write the layer `landslides` in the stack's CRS; an event without landslides has the same fields and no row."""
     count = len(found)
     fields: dict[str, Any] = {"id": found["id"].to_numpy("int32")}
     fields |= {name: found[name].to_numpy("float64") for name in COLUMNS}
-    for when in ("pre", "post"):
-        window = stack.info.case.window(when)
+    for side in ("pre", "post"):
+        window = stack.info.case.window(side)
         for edge, day in zip(("start", "end"), window or (None, None), strict=True):
-            fields[f"{when}_{edge}"] = np.full(count, np.datetime64(day or "NaT", "D"), "datetime64[D]")
+            fields[f"{side}_{edge}"] = np.full(count, np.datetime64(day or "NaT", "D"), "datetime64[D]")
     fields["confidence"] = found["confidence"].to_numpy(object)
     fields["ensemble"] = np.full(count, ensemble.info.name, dtype=object)
     pyogrio.raw.write(
@@ -113,7 +123,7 @@ def write_geopackage(path: Path, stack: Stack, ensemble: Ensemble, found: gpd.Ge
 
 
 def write_item(path: Path, stack: Stack, summary: MapSummary) -> None:
-    """A STAC 1.1 item with relative links to the products beside it; they must exist."""
+    """Write a STAC 1.1 item with relative links to the products in its folder; they must exist."""
     with Reader(path.parent / PROBABILITY) as reader:
         grid = reader.geobox
     footprint = grid.footprint("EPSG:4326", npoints=4)
@@ -127,11 +137,11 @@ def write_item(path: Path, stack: Stack, summary: MapSummary) -> None:
         start_datetime=start,
         end_datetime=end,
     )
-    for name, (key, title, kind, roles) in ASSETS.items():
-        item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=kind, roles=roles))
-        about = FileExtension.ext(item.assets[key], add_if_missing=True)
-        about.apply(
-            size=(path.parent / name).stat().st_size, checksum=SHA256_MULTIHASH + file_digest(path.parent / name)
+    for name, (key, title, media_type, roles) in ASSETS.items():
+        file = path.parent / name
+        item.add_asset(key, pystac.Asset(f"./{name}", title=title, media_type=media_type, roles=roles))
+        FileExtension.ext(item.assets[key], add_if_missing=True).apply(
+            size=file.stat().st_size, checksum=SHA256_MULTIHASH + file_digest(file)
         )
     bands = [band | {"data_type": "float32", "nodata": "nan"} for band in RASTER_BANDS]
     item.assets["probability"].extra_fields["bands"] = bands
@@ -153,7 +163,10 @@ def _properties(summary: MapSummary) -> dict[str, Any]:
 
 
 def _dates(case: Case) -> tuple[datetime | None, datetime | None, datetime | None]:
-    """Moment, start, end: first day of the pre window to last day of the post window; undated, the map's moment."""
+    """`datetime`, `start_datetime` and `end_datetime` of the item.
+
+    From the first day of the pre window to the last day of the post window; now for an event without dates.
+    """
     pre, post = case.window("pre"), case.window("post")
     if pre is None or post is None:
         return datetime.now(UTC), None, None

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from landslide.models.architectures import STRIDE
 
-if TYPE_CHECKING:
-    pass
-
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
-
 PART = "scene"
-
-
 PROBABILITY, LANDSLIDES, ITEM = "probability.tif", "landslides.gpkg", "item.json"
-
-
 QUICKLOOK, REPORT, SUMMARY = "quicklook.png", "report.html", "summary.json"
 
 

@@ -1,4 +1,4 @@
-"""Exact pixel counts and the scores made of them."""
+"""Exact pixel counts and the scores computed from them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Counts(BaseModel):
 
     @classmethod
     def of(cls, predicted: NDArray[np.bool_], truth: NDArray[np.bool_], valid: NDArray[np.bool_]) -> Counts:
-        """Count where `valid`; the three arrays share one shape."""
+        """Count the pixels that are `valid`; the three arrays have one shape."""
         positive, true = predicted & valid, truth & valid
         tp = int(np.count_nonzero(positive & true))
         fp, fn = int(np.count_nonzero(positive)) - tp, int(np.count_nonzero(true)) - tp
@@ -47,17 +47,17 @@ class Counts(BaseModel):
 
     @classmethod
     def from_row(cls, row: NDArray[np.integer]) -> Counts:
-        """From (4,) tp, fp, fn, tn, as `scores` takes them."""
+        """From an array (4,) of tp, fp, fn, tn, the order that the score functions take."""
         return cls(**dict(zip(("tp", "fp", "fn", "tn"), row.tolist(), strict=True)))
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None only where nothing is true and nothing mapped."""
+        """Harmonic mean of precision and recall; None only if there is no true and no mapped pixel."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def iou(self) -> float | None:
-        """Intersection over union of mapped and true."""
+        """Intersection over union of mapped and true pixels."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
@@ -78,16 +78,14 @@ def total(counts: list[Counts]) -> Counts:
 
 
 Floats = NDArray[np.float64]
-
-
 Score = Callable[[Floats], Floats]
-"""From sums of whatever was resampled, float64 (…, k), to a value each (…), NaN where undefined."""
+"""A function of sums of units, float64 (…, k), that returns one score for each (…), NaN where it is undefined."""
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Their quotient, NaN where the denominator is 0; float64, broadcast."""
-    above, below = np.broadcast_arrays(np.asarray(numerator, "float64"), np.asarray(denominator, "float64"))
-    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below != 0))
+    """The quotient of broadcast arrays, float64, NaN where the denominator is 0."""
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, "float64"), np.asarray(denominator, "float64"))
+    return np.asarray(np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom != 0))
 
 
 def precision(counts: Floats) -> Floats:
@@ -116,12 +114,14 @@ def iou(counts: Floats) -> Floats:
 
 def mcc(counts: Floats) -> Floats:
     """Matthews correlation coefficient (Matthews 1975) of counts (…, 4), in the order tp, fp, fn, tn."""
-    tp, fp, fn, tn = np.moveaxis(np.asarray(counts, "float64"), -1, 0)  # products of four counts pass 64-bit integers
+    tp, fp, fn, tn = np.moveaxis(
+        np.asarray(counts, "float64"), -1, 0
+    )  # products of four counts overflow 64-bit integers
     return ratio(tp * tn - fp * fn, np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn))
 
 
 def area_bias(counts: Floats) -> Floats:
-    """Mapped area over true area, of counts (…, 4) in the order tp, fp, fn, tn. Above 1 the map says too much."""
+    """Mapped area over true area, of counts (…, 4) in the order tp, fp, fn, tn. Above 1 the map overestimates."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
     return ratio(tp + fp, tp + fn)
 

@@ -1,7 +1,7 @@
-"""Counts by slices of a scene: where on the ground, and under what view, a map is good or bad.
+"""Counts by slices of a scene: by terrain, land cover, illumination, viewing geometry and number of observations.
 
-A list of slices is a list of (label, mask (y, x)) that part the scene: every pixel is in one of them, also where the
-band is unknown, so the counts of the slices add up to those of the scene.
+Slices are a list of (label, mask (y, x)). Every pixel of the scene is in exactly one of them, also where the band is
+unknown, so the counts of the slices add up to those of the scene.
 """
 
 from __future__ import annotations
@@ -18,30 +18,40 @@ from landslide.metrics.pixel import Counts
 Slices = list[tuple[str, NDArray[np.bool_]]]
 
 SLOPES_DEG = (10.0, 20.0, 30.0, 40.0)
-LOOKS = (1.0, 2.0, 3.0, 5.0)
+OBSERVATIONS = (1.0, 2.0, 3.0, 5.0)
 DISTANCES_M = (100.0, 300.0, 1000.0)
-LEVEL_DEG = 10.0  # in range: as much as the first class of slope
+LEVEL_DEG = 10.0  # slopes in range direction below this count as flat
 UNKNOWN = "unknown"
 
 
 def counts_by_slice(
     slices: Slices, mapped: NDArray[np.bool_], truth: NDArray[np.bool_], valid: NDArray[np.bool_]
 ) -> dict[str, Counts]:
-    """Counts of each slice by its label; the arrays are (y, x). A slice without a valid pixel has no score."""
+    """Count the pixels of each slice.
+
+    Args:
+        slices: The slices of the scene.
+        mapped: Pixels (y, x) mapped as landslide.
+        truth: Pixels (y, x) that are landslide.
+        valid: Pixels (y, x) that count.
+
+    Returns:
+        Counts by label; all 0 for a slice without a valid pixel.
+    """
     return {label: Counts.of(mapped, truth, valid & mask) for label, mask in slices}
 
 
 def by_value(values: NDArray[np.floating], edges: Sequence[float], unit: str) -> Slices:
-    """Classes of a band (y, x) between rising edges, each from its lower edge on; NaN is `unknown`."""
-    place = np.digitize(values, edges)  # NaN falls into the last class
+    """Classes of a band (y, x) between increasing edges; a class includes its lower edge. NaN is `unknown`."""
+    class_of = np.digitize(values, edges)  # of NaN the last class
     known = ~np.isnan(values)
     labels = [f"< {edges[0]:g}{unit}", *(f"{low:g}–{high:g}{unit}" for low, high in pairwise(edges))]
-    slices = [(label, known & (place == index)) for index, label in enumerate([*labels, f"≥ {edges[-1]:g}{unit}"])]
+    slices = [(label, known & (class_of == index)) for index, label in enumerate([*labels, f"≥ {edges[-1]:g}{unit}"])]
     return [*slices, (UNKNOWN, ~known)]
 
 
 def by_slope(slope: NDArray[np.floating]) -> Slices:
-    """Classes of the band `slope`, degrees (y, x): plains and run-outs, then the steps of hillslopes that fail."""
+    """Classes of the band `slope` (y, x), in degrees."""
     return by_value(slope, SLOPES_DEG, "°")
 
 
@@ -49,17 +59,25 @@ def by_illumination(
     slope: NDArray[np.floating], northness: NDArray[np.floating], eastness: NDArray[np.floating],
     azimuth: float, elevation: float,
 ) -> Slices:  # fmt: skip
-    """Slopes by how the sun lights them, from three bands (y, x) of the stack, `slope` in degrees.
+    """Classes of illumination by the sun.
 
-    `azimuth` is where the sun stands, clockwise from north, `elevation` its height above the horizon, both in degrees.
-    With i the angle of incidence, cos i = cos s sin e + sin s cos e cos(azimuth − aspect) (Horn 1981): what is lit less
-    than flat ground is turned away, what is not lit at all shades itself. Shadows cast by other hills are not in it.
+    The cosine of the incidence angle is cos s sin e + sin s cos e cos(azimuth − aspect), with slope s and sun elevation
+    e (Horn 1981). Pixels with less light than flat ground are turned away from the sun; pixels without light are in
+    their own shadow. Shadows cast by other terrain are not included.
+
+    Args:
+        slope: Slope (y, x) in degrees.
+        northness: Cosine (y, x) of the downslope direction, clockwise from north.
+        eastness: Sine (y, x) of the downslope direction.
+        azimuth: Azimuth of the sun in degrees, clockwise from north.
+        elevation: Elevation of the sun above the horizon in degrees.
     """
-    sun, height, steepness = np.radians(azimuth), np.radians(elevation), np.radians(slope)
-    towards = np.cos(sun) * northness + np.sin(sun) * eastness
-    light = np.cos(steepness) * np.sin(height) + np.sin(steepness) * np.cos(height) * towards
+    sun_azimuth, sun_elevation, s = np.radians(azimuth), np.radians(elevation), np.radians(slope)
+    towards = np.cos(sun_azimuth) * northness + np.sin(sun_azimuth) * eastness
+    light = np.cos(s) * np.sin(sun_elevation) + np.sin(s) * np.cos(sun_elevation) * towards
     known = ~np.isnan(light)
-    shaded, away = known & (light <= 0), known & (light > 0) & (light < np.sin(height) - 1e-6)  # flat in float32
+    shaded = known & (light <= 0)
+    away = known & (light > 0) & (light < np.sin(sun_elevation) - 1e-6)  # tolerance of flat ground in float32
     return [
         ("in its own shadow", shaded),
         ("turned away from the sun", away),
@@ -68,20 +86,25 @@ def by_illumination(
     ]
 
 
-def by_look(
+def by_radar_look(
     slope: NDArray[np.floating], northness: NDArray[np.floating], eastness: NDArray[np.floating], azimuth: float
 ) -> Slices:
-    """Slopes by how they lie to a radar that looks towards `azimuth`, degrees clockwise from north; bands (y, x) of the
-    stack, `slope` in degrees.
+    """Classes of orientation towards a radar.
 
-    By the slope in range, tan a = tan s cos(azimuth + 180° − aspect) (Vollrath et al. 2020, eq. 4): 10° and more
-    towards the radar, where ground is foreshortened and laid over; as much away, where it is seen at a grazing angle or
-    not at all.
+    The slope a in range direction follows from tan a = tan s cos(azimuth + 180° − aspect) (Vollrath et al. 2020,
+    eq. 4). Slopes of 10° and more towards the radar are subject to foreshortening and layover; slopes of 10° and more
+    away from it are seen at a grazing angle or are in radar shadow.
+
+    Args:
+        slope: Slope (y, x) in degrees.
+        northness: Cosine (y, x) of the downslope direction, clockwise from north.
+        eastness: Sine (y, x) of the downslope direction.
+        azimuth: The radar's look direction in degrees, clockwise from north.
     """
     look = np.radians(azimuth)
-    rise = -np.tan(np.radians(slope)) * (np.cos(look) * northness + np.sin(look) * eastness)
-    known, limit = ~np.isnan(rise), np.tan(np.radians(LEVEL_DEG))
-    facing, away = known & (rise >= limit), known & (rise <= -limit)
+    range_slope = -np.tan(np.radians(slope)) * (np.cos(look) * northness + np.sin(look) * eastness)
+    known, limit = ~np.isnan(range_slope), np.tan(np.radians(LEVEL_DEG))
+    facing, away = known & (range_slope >= limit), known & (range_slope <= -limit)
     return [
         ("facing the radar", facing),
         ("facing away from the radar", away),
@@ -91,9 +114,9 @@ def by_look(
 
 
 def by_cover(cover: NDArray[np.uint8], names: Mapping[int, str], unknown: int) -> Slices:
-    """Classes of land cover (y, x) by name, in the order of the names; numbers of one name are one class.
+    """Classes of land cover (y, x) by name, in the order of `names`; numbers with the same name are one class.
 
-    A number without a name is a class of its own, such as `class 7`; `unknown` is the nodata.
+    A number without a name is a class of its own, such as `class 7`; `unknown` is the nodata value.
     """
     present = (int(number) for number in np.unique(cover) if number != unknown)
     labels = {**names, **{number: f"class {number}" for number in present if number not in names}}
@@ -105,26 +128,23 @@ def by_cover(cover: NDArray[np.uint8], names: Mapping[int, str], unknown: int) -
     return [*slices, (UNKNOWN, ~np.isin(cover, [number for numbers in by_label.values() for number in numbers]))]
 
 
-def by_distance(
-    feature: NDArray[np.bool_], pixel_m: float, edges: Sequence[float] = DISTANCES_M, to: str = "",
-    known: NDArray[np.bool_] | None = None,
-) -> Slices:  # fmt: skip
-    """Classes of the distance in metres to the nearest pixel of a feature (y, x): a road, a river, the scene's edge.
+def by_distance(feature: NDArray[np.bool_], pixel_m: float, known: NDArray[np.bool_]) -> Slices:
+    """Classes of the distance to the nearest pixel of a feature (y, x), such as water.
 
-    Between centres of pixels of `pixel_m` metres; where there is no such feature, everything is far from it. `to` is
-    appended to the labels. What is not `known` (y, x) is a class of its own, and no feature.
+    Distances are in metres, between pixel centres; pixels are `pixel_m` metres. Without any feature pixel, all pixels
+    are in the farthest class. Pixels that are not `known` (y, x) are in the class `unknown`.
     """
-    nothing = np.full(feature.shape, np.inf)
-    distance = ndimage.distance_transform_edt(~feature, pixel_m) if feature.any() else nothing
-    return by_value(distance if known is None else np.where(known, distance, np.nan), edges, f" m{to}")
+    infinite = np.full(feature.shape, np.inf)
+    distance = ndimage.distance_transform_edt(~feature, pixel_m) if feature.any() else infinite
+    return by_value(np.where(known, distance, np.nan), DISTANCES_M, " m")
 
 
-def by_looks(looks: NDArray[np.integer], unknown: int) -> Slices:
-    """Classes of how often a pixel was seen (y, x), such as `s2_post` of `seen.tif`; `unknown` is its nodata.
+def by_observations(count: NDArray[np.integer], unknown: int) -> Slices:
+    """Classes of the number of valid observations (y, x), such as `s2_post` of `seen.tif`; `unknown` is its nodata.
 
-    Few clear looks are what clouds leave, and a median of few keeps what their masks overlook.
+    Where clouds leave few observations, the median may contain clouds that the cloud mask missed.
     """
-    values = np.where(looks == unknown, np.nan, looks.astype("float32"))
-    classes = by_value(values, LOOKS, "")
+    values = np.where(count == unknown, np.nan, count.astype("float32"))
+    classes = by_value(values, OBSERVATIONS, "")
     names = ["not seen", "1 look", "2 looks", "3–4 looks", "≥ 5 looks", UNKNOWN]
     return [(name, mask) for name, (_, mask) in zip(names, classes, strict=True)]

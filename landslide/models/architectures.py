@@ -1,6 +1,6 @@
-"""The grid of members: nine architectures, five losses, any encoder of segmentation-models-pytorch.
+"""The architectures of the training grid, with any encoder of segmentation-models-pytorch.
 
-An architecture is one row here, a loss one in `losses`. torch is imported on use, so that an experiment reads fast.
+To add an architecture, add a row to `ARCHITECTURES`. torch is imported on use, so that an experiment loads fast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from landslide.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-ARCHITECTURES = {  # by its name in the library: GFLOP of a training step a crop of 256 pixels, to run the longest first
+ARCHITECTURES = {  # class name in the library: GFLOP of a training step on one 256-pixel crop; the longest run first
     "Unet": 49.0,
     "UnetPlusPlus": 112.5,
     "MAnet": 52.1,
@@ -24,22 +24,22 @@ ARCHITECTURES = {  # by its name in the library: GFLOP of a training step a crop
     "DeepLabV3": 166.0,
     "DeepLabV3Plus": 60.2,
 }
-STRIDE = 32  # every encoder halves the picture five times
-PAN_MIN_SIDE = 128  # PAN's attention pools what is left three times more
+STRIDE = 32  # pixels: every encoder halves the image five times
+PAN_MIN_SIDE = 128  # pixels: PAN's attention pools the encoder's output three more times
 
 
 def check_encoder(name: str) -> None:
-    """InputError if segmentation-models-pytorch has no such encoder."""
+    """Raise InputError if segmentation-models-pytorch has no encoder of this name."""
     import segmentation_models_pytorch as smp
 
     names = smp.encoders.get_encoder_names()
     if name not in names and not name.startswith("tu-"):
-        near = ", ".join(get_close_matches(name, names, n=5, cutoff=0.4)) or ", ".join(sorted(names)[:5])
-        raise InputError(f"unknown encoder {name!r}; near it are {near}; any model of timm is `tu-<its name>`")
+        similar = ", ".join(get_close_matches(name, names, n=5, cutoff=0.4)) or ", ".join(sorted(names)[:5])
+        raise InputError(f"unknown encoder {name!r}; similar names are {similar}. For a model of timm use `tu-<name>`")
 
 
 def build(architecture: str, encoder: str, channels: int) -> nn.Module:
-    """A network from (batch, channels, y, x) to logits (batch, 1, y, x), randomly initialised, no download."""
+    """A randomly initialised network from (batch, channels, y, x) to logits (batch, 1, y, x). Downloads nothing."""
     import segmentation_models_pytorch as smp
 
     network: nn.Module = getattr(smp, architecture)(encoder, encoder_weights=None, in_channels=channels, classes=1)

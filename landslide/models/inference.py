@@ -1,11 +1,12 @@
-"""Windowed, overlapping, blended inference of a scene of any size in bounded memory.
+"""Sliding-window inference with overlap and blending, for scenes of any size in bounded memory.
 
-Windows of one size walk over the scene, the smallest that covers it in as many; where they overlap, logits are averaged
-with a weight that falls towards each window's edge, so that no seam shows. Only one row of windows is held at a time. A
-scene that fits one window is one pass, padded to the network's stride: the published protocol.
+All windows have the same size: the smallest that covers the scene with the same number of windows. Where windows
+overlap, logits are averaged with a weight that falls towards each window's edge, to avoid seams. Only one row of
+windows is held in memory. A scene that fits into one window is a single pass, padded to the network's stride, as in the
+published protocol.
 
-Windows go in channels-last, which takes most networks up to 15 % less of a processor's time. bfloat16 halves it where
-the processor has it, and moves single probabilities by a tenth and more; whoever wants it says so.
+Input is in channels-last layout, which saves up to 15 % of the CPU time of most networks. bfloat16 halves the time on
+processors that support it but changes single probabilities by 0.1 and more, so it is used only on request.
 """
 
 from __future__ import annotations
@@ -28,43 +29,45 @@ if TYPE_CHECKING:
 
     Read = Callable[[Roi], NDArray[np.float32]]
 
-Kind = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16"]
 
-WINDOW = 512
-OVERLAP = 64
+WINDOW = 512  # pixels
+OVERLAP = 64  # pixels
 
 
 def side(length: int, window: int, overlap: int) -> int:
-    """Pixels of a window along one side of a scene: `window` at most, and no more of the networks' strides than as many
-    windows need to overlap by `overlap`; the whole scene where it fits.
+    """Size in pixels of the windows along one side of a scene of `length` pixels.
+
+    The smallest multiple of the network's stride with which the same number of windows still overlap by `overlap`, at
+    most `window`. If the scene fits into one window, it is the scene's length.
     """
     if length <= window:
         return length
     count = _count(length, window, overlap)
-    least = -(-(length + (count - 1) * overlap) // count)
-    return min(window, least + -least % STRIDE)
+    minimum = -(-(length + (count - 1) * overlap) // count)
+    return min(window, minimum + -minimum % STRIDE)
 
 
 def starts(length: int, window: int, overlap: int) -> list[int]:
-    """First pixels of the windows along one side: evenly spaced, the last one ending at the scene's edge."""
+    """First pixel of each window along one side: evenly spaced, the last window ending at the scene's edge."""
     count, free = _count(length, window, overlap), length - side(length, window, overlap)
     return [0] if count == 1 else [round(i * free / (count - 1)) for i in range(count)]
 
 
 def _count(length: int, window: int, overlap: int) -> int:
-    """Windows along one side."""
+    """Number of windows along one side."""
     return 1 if length <= window else -(-(length - overlap) // (window - overlap))
 
 
 def taper(size: int, overlap: int) -> NDArray[np.float32]:
-    """Blending weight along one side of a window: rises over the overlap, 1 inside, never 0."""
+    """Blending weights (size,) along one side of a window, float32: rising over the overlap, 1 inside, never 0."""
     pixel = np.arange(size, dtype="float32") + 0.5
     weight: NDArray[np.float32] = np.minimum(np.minimum(pixel, size - pixel) / max(overlap, 1), 1)
     return weight
 
 
 def precision(device: torch.device | str, kind: str) -> AbstractContextManager[object]:
-    """The arithmetic of a forward pass: `bf16` where autocast takes it for safe, or `fp32`, as it comes."""
+    """Context of a forward pass in a precision: `bf16` is bfloat16 autocast, `fp32` changes nothing."""
     if kind == "fp32":
         return nullcontext()
     return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
@@ -76,9 +79,9 @@ def probability_rows(
     shape: tuple[int, int],
     window: int = WINDOW,
     overlap: int = OVERLAP,
-    kind: Kind = "fp32",
+    kind: Precision = "fp32",
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """`logit_rows` through the sigmoid: probabilities 0-1."""
+    """`logit_rows` with probabilities (0 to 1) instead of logits. It takes the same arguments."""
     for rows, logits in logit_rows(network, read, shape, window, overlap, kind):
         yield rows, torch.sigmoid(torch.from_numpy(logits)).numpy()
 
@@ -89,47 +92,55 @@ def logit_rows(
     shape: tuple[int, int],
     window: int = WINDOW,
     overlap: int = OVERLAP,
-    kind: Kind = "fp32",
+    kind: Precision = "fp32",
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Rows of logits (rows, width), float32, from top to bottom, each row once.
+    """Predict the logits of a scene, in row blocks.
 
-    `read(roi)` gives the normalised input (band, y, x) without NaN; `shape` is (height, width) in pixels. The network
-    is used as it stands (call `eval()` first), on its own device, in the arithmetic of `kind`, `fp32` or `bf16`.
+    Args:
+        network: The network on its device, in evaluation mode.
+        read: Returns the normalised input (band, y, x), float32 without NaN, at row and column slices.
+        shape: Height and width of the scene, in pixels.
+        window: Maximum size of a window, in pixels.
+        overlap: Minimum overlap of windows, in pixels.
+        kind: The precision of the forward pass.
+
+    Yields:
+        Row slices and logits (rows, width), float32, from top to bottom, each row once.
     """
     height, width = shape
     rows, columns = starts(height, window, overlap), starts(width, window, overlap)
-    tall, wide = side(height, window, overlap), side(width, window, overlap)
-    weight = np.outer(taper(tall, overlap), taper(wide, overlap)).astype("float32")
-    total, weights = np.zeros((tall, width), "float32"), np.zeros((tall, width), "float32")
+    window_height, window_width = side(height, window, overlap), side(width, window, overlap)
+    weight = np.outer(taper(window_height, overlap), taper(window_width, overlap)).astype("float32")
+    total, weights = np.zeros((window_height, width), "float32"), np.zeros((window_height, width), "float32")
     for index, row in enumerate(rows):
         for column in columns:
-            part = np.s_[:, column : column + wide]
-            values = read((slice(row, row + tall), slice(column, column + wide)))
+            part = np.s_[:, column : column + window_width]
+            values = read((slice(row, row + window_height), slice(column, column + window_width)))
             total[part] += weight * _forward(network, values, kind)
             weights[part] += weight
-        done = (rows[index + 1] if index + 1 < len(rows) else height) - row
-        yield slice(row, row + done), np.divide(total[:done], weights[:done], dtype="float32")
-        total, weights = _shifted(total, done), _shifted(weights, done)
+        finished = (rows[index + 1] if index + 1 < len(rows) else height) - row
+        yield slice(row, row + finished), np.divide(total[:finished], weights[:finished], dtype="float32")
+        total, weights = _shifted(total, finished), _shifted(weights, finished)
 
 
-def _shifted(rows: NDArray[np.float32], done: int) -> NDArray[np.float32]:
-    """The rows still open move to the top, fresh ones follow."""
-    moved = np.zeros_like(rows)
-    moved[: len(rows) - done] = rows[done:]
-    return moved
+def _shifted(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Drop the first `count` rows and append as many rows of zeros."""
+    shifted = np.zeros_like(rows)
+    shifted[: len(rows) - count] = rows[count:]
+    return shifted
 
 
-def _forward(network: nn.Module, values: NDArray[np.float32], kind: Kind) -> NDArray[np.float32]:
+def _forward(network: nn.Module, values: NDArray[np.float32], kind: Precision) -> NDArray[np.float32]:
+    """Logits (y, x) of one window (band, y, x)."""
     height, width = values.shape[1:]
-    padding = (0, missing(width), 0, missing(height))
     device = next(network.parameters()).device
-    batch = torch.nn.functional.pad(torch.from_numpy(values)[None], padding)
+    batch = torch.nn.functional.pad(torch.from_numpy(values)[None], (0, padding(width), 0, padding(height)))
     batch = batch.to(device, memory_format=torch.channels_last)
     with torch.inference_mode(), precision(device, kind):
         logits: NDArray[np.float32] = network(batch)[0, 0, :height, :width].float().cpu().numpy()
     return logits
 
 
-def missing(side: int) -> int:
-    """Pixels to add to a side so that every architecture can take it."""
-    return max(PAN_MIN_SIDE - side, -side % STRIDE)
+def padding(length: int) -> int:
+    """Pixels to add to a side of this length so that every architecture accepts it."""
+    return max(PAN_MIN_SIDE - length, -length % STRIDE)

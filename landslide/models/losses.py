@@ -1,11 +1,11 @@
-"""The five losses of the grid, over valid pixels alone.
+"""The five losses of the training grid, computed over valid pixels only.
 
-Each takes logits, target (0 or 1) and valid (bool), all of one shape, and gives a scalar. On fully valid input they
-equal the losses of segmentation-models-pytorch, which see a batch as one long picture; an ignored pixel counts for
-nothing, and where no pixel is valid the loss is 0. No shape depends on the values, so that a GPU can replay a step as
-one graph.
+Each takes logits, target (0 or 1) and valid (bool), all of one shape, and returns a scalar. A loss is computed over all
+pixels of the batch together. If all pixels are valid, it equals the loss of segmentation-models-pytorch; ignored pixels
+contribute nothing, and without any valid pixel the loss is 0. No tensor's shape depends on the values, so a step can be
+captured as a CUDA graph.
 
-A loss is one function and one row of `LOSSES`. torch is imported on use, so that reading an experiment stays fast.
+To add a loss, write a function and add it to `LOSSES`. torch is imported on use, so that an experiment loads fast.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ if TYPE_CHECKING:
 
     Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-EPSILON = 1e-7  # of a denominator
-GAMMA = 2.0  # of the focal loss
+EPSILON = 1e-7  # smallest denominator
+GAMMA = 2.0  # exponent of the focal loss
 
 
 def bce(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross entropy, the mean over pixels."""
+    """Mean binary cross entropy."""
     return _mean(_entropy(logits, target), valid)
 
 
 def focal(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Cross entropy weighted by (1 − p)^γ, p the probability of what is true (Lin et al. 2017, eq. 4, no α)."""
+    """Mean cross entropy weighted by (1 − p)^γ, p the probability of the true class (Lin et al. 2017, eq. 4, no α)."""
     entropy = _entropy(logits, target)
     return _mean((1 - (-entropy).exp()) ** GAMMA * entropy, valid)
 
 
 def dice(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """1 − 2 Σpt / Σ(p + t); 0 where the batch holds no landslide."""
-    common, both, true = _overlap(logits, target, valid)
-    return (1 - 2 * common / both.clamp_min(EPSILON)) * (true > 0)
+    """1 − 2 Σpt / Σ(p + t); 0 if the batch has no landslide pixel."""
+    intersection, total, positives = _sums(logits, target, valid)
+    return (1 - 2 * intersection / total.clamp_min(EPSILON)) * (positives > 0)
 
 
 def jaccard(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """1 − Σpt / Σ(p + t − pt); 0 where the batch holds no landslide."""
-    common, both, true = _overlap(logits, target, valid)
-    return (1 - common / (both - common).clamp_min(EPSILON)) * (true > 0)
+    """1 − Σpt / Σ(p + t − pt); 0 if the batch has no landslide pixel."""
+    intersection, total, positives = _sums(logits, target, valid)
+    return (1 - intersection / (total - intersection).clamp_min(EPSILON)) * (positives > 0)
 
 
 def lovasz(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """The Lovász hinge: the Jaccard index's convex extension over sorted margins (Berman et al. 2018, alg. 1).
+    """The Lovász hinge, the convex extension of the Jaccard index over sorted errors (Berman et al. 2018, alg. 1).
 
-    Ignored pixels get the least margin and no share of the truth: sorted last, they change no difference before them.
+    Ignored pixels get a negative error and a target of 0: they are sorted last and their hinge is 0.
     """
-    margins = (1 - logits * (2 * target - 1)).masked_fill(~valid, -1.0).flatten()
-    margins, order = margins.relu().sort(descending=True, stable=True)
+    errors = (1 - logits * (2 * target - 1)).masked_fill(~valid, -1.0).flatten()
+    errors, order = errors.relu().sort(descending=True, stable=True)
     truth = (target * valid).flatten()[order]
     union = truth.sum() + (1 - truth).cumsum(0)
-    index = 1 - (truth.sum() - truth.cumsum(0)) / union
-    steps = index.diff(prepend=index.new_zeros(1))
-    return (margins * steps).sum()
+    jaccard_loss = 1 - (truth.sum() - truth.cumsum(0)) / union
+    gradient = jaccard_loss.diff(prepend=jaccard_loss.new_zeros(1))
+    return (errors * gradient).sum()
 
 
 LOSSES: dict[str, Loss] = {"bce": bce, "dice": dice, "jaccard": jaccard, "lovasz": lovasz, "focal": focal}
@@ -73,8 +73,8 @@ def _mean(values: Tensor, valid: Tensor) -> Tensor:
     return values.where(valid, 0.0).sum() / valid.sum().clamp_min(1)
 
 
-def _overlap(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Σpt, Σ(p + t) and Σt."""
+def _sums(logits: Tensor, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Σpt, Σ(p + t) and Σt over valid pixels, p the probability and t the target."""
     probability = logits.sigmoid().where(valid, 0.0)
-    true = target * valid
-    return (probability * true).sum(), (probability + true).sum(), true.sum()
+    truth = target * valid
+    return (probability * truth).sum(), (probability + truth).sum(), truth.sum()

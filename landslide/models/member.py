@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
-
+from landslide.artifacts.stage import Keyed, NotInKey
 from landslide.errors import InputError
 from landslide.models.architectures import build
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from torch import nn
-
-
-import itertools
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,10 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class MemberSpec(BaseModel):
+class MemberSpec(Keyed):
     """What one member is: a point of the grid."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str
     loss: str
@@ -67,11 +55,10 @@ def load_member(spec: MemberSpec, path: Path, device: str = "cpu") -> nn.Module:
     return network.to(device).eval()
 
 
-@dataclass(frozen=True)
-class TrainedMember:
-    """A finished member as the selection sees it. `key` names its artifact."""
+class TrainedMember(Keyed):
+    """A finished member. `key` names its artifact; `validation_f1` is None where it diverged."""
 
     key: str
     spec: MemberSpec
     validation_f1: float | None
-    weights: Path
+    weights: Annotated[Path, NotInKey]

@@ -1,35 +1,47 @@
-"""The look of every figure: colours, sizes and how a PNG is written."""
+"""The look of every figure, picture and page: colours, and how a PNG is written."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from matplotlib.figure import Figure
 
-if TYPE_CHECKING:
-    pass
-from typing import TYPE_CHECKING, Any
+INK, MUTED, PALE = "#1d2327", "#5b6670", "#9fb4bd"
+"""Text and axes; secondary text; lines and points in the background."""
 
-if TYPE_CHECKING:
-    pass
+ACCENT, LIGHT, WARM = "#0b6e83", "#5aa9bf", "#c8553d"
+"""The result; a lighter shade of it; what it is compared with."""
 
+GRID = "#dfe2e4"
+SERIES = (ACCENT, WARM, "#6a8d3c", "#8b6bb1", "#c2962f", INK)
+FOUND, MISSED, FALSE_ALARM, NOTHING = ACCENT, "#f0a202", "#c2255c", "#eceff0"
+OUTLINE = "#00b8d9"
+"""Outlines of landslides on a map."""
 
-INK, ACCENT, SOFT, WARM = "#1b2a33", "#0b6e8a", "#9fb4bd", "#c8553d"
+HATCH = ("#9e9e9e", "#bdbdbd")
+"""Stripes over what was not observed."""
+
+DPI = 150
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Any]:
-    """A figure of inches with one pair of axes."""
+    """A figure with one pair of axes; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A PNG in the house style, whose bytes depend on the figure alone."""
+    """Write a chart as PNG, its axes in the house style."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=INK, labelsize=8)
         axes.title.set(fontsize=10, color=INK)
         for axis in (axes.xaxis, axes.yaxis):
             axis.label.set(fontsize=9, color=INK)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
+    write_png(figure, path)
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whose bytes depend on the figure alone."""
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})

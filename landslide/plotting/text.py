@@ -1,11 +1,12 @@
-"""Figures and dates in plain words, for people on duty."""
+"""Numbers, areas, shares, dates and places as text."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from odc.geo.geobox import GeoBox
@@ -57,48 +58,43 @@ def place(grid: GeoBox) -> str:
     return f"{abs(y):.4f}° {'N' if y >= 0 else 'S'}, {abs(x):.4f}° {'E' if x >= 0 else 'W'}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 event`, `1,204 events`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def landslides(count: int) -> str:
     """`1 landslide`, `1,204 landslides`, `no landslides`."""
-    return "1 landslide" if count == 1 else f"{count:,} landslides" if count else "no landslides"
+    return counted(count, "landslide") if count else "no landslides"
 
 
-def figure(value: float | None, digits: int = 2, sign: str = "") -> str:
-    """A number with its digits, a true minus sign, and a dash where it is not known."""
-    known = number(value)
-    return "–" if known is None else f"{known:{sign}z.{digits}f}".replace("-", "−")
+def number(value: float | None, digits: int = 2, sign: str = "") -> str:
+    """A number with a true minus sign; a dash for None and NaN."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:{sign}z.{digits}f}".replace("-", "−")
 
 
-def span(bounds: list[float] | None, digits: int = 2, sign: str = "") -> str:
+def span(bounds: Sequence[float] | None, digits: int = 2, sign: str = "") -> str:
     """`0.61 to 0.82`, or a dash."""
-    return "–" if bounds is None else " to ".join(figure(bound, digits, sign) for bound in bounds)
+    return "–" if bounds is None else " to ".join(number(bound, digits, sign) for bound in bounds)
 
 
 def rounded_percent(share: float | None) -> str:
-    """A whole percentage, more exact near 0 and 1; a dash where it is not known."""
+    """A share in whole percent, with more digits near 0 and 1; a dash where it is not known."""
     if share is None:
         return "–"
     return f"{100 * share:.0f} %" if 0.01 <= share <= 0.99 else percent(share)
 
 
 def about_area(square_metres: float) -> str:
-    """An estimate of an area, to two figures."""
+    """An estimate of an area, with two figures."""
     return area(float(f"{square_metres:.2g}"))
 
 
 def hectares(square_metres: float) -> str:
-    """One unit for areas that are compared."""
+    """An area in hectares, for areas that are compared."""
     value = square_metres / 1e4
     if value < 0.01:
         return "under 0.01 ha" if value else "0 ha"
     return f"{value:.1f} ha" if value >= 10 else f"{value:.2f} ha"
-
-
-def number(value: Any) -> float | None:
-    """A finite number, else None."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def bounds(value: Any) -> list[float] | None:
-    """Two finite numbers, else None."""
-    ends = [number(end) for end in value or []]
-    return [end for end in ends if end is not None] if len(ends) == 2 and None not in ends else None

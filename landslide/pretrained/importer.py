@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landslide.artifacts.store import writable
+from landslide.artifacts.atomic import writable
 from landslide.ensembles.ensemble import ENSEMBLE_FILE, Ensemble, EnsembleInfo, EnsembleMember
 from landslide.errors import InputError
 from landslide.evaluation.report import model_card
@@ -57,7 +57,7 @@ def import_models(
                 cases={"train": [f"paper-{scene}" for scene in scenes]},
             )
             (folder / ENSEMBLE_FILE).write_text(info.model_dump_json(indent=1))
-            model_card.write(folder, info.model_dump(mode="json"), None)
+            model_card.write(folder, info, None)
         for group in groups:
             _place(draft / group.name, out / group.name)
     return [Ensemble.open(out / group.name) for group in groups]

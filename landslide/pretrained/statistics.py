@@ -11,14 +11,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from landslide.bands import BAND_SETS, known
+from landslide.bands import BAND_SETS, check_bands
 from landslide.cases.sources import ArchiveSource
 from landslide.datasets.normalisation import Moments, Normalisation
 from landslide.errors import BandError, InputError
 from landslide.geo.grid import blocks
 from landslide.pretrained.hparams import CHANNELS
 from landslide.progress import track
-from landslide.sources.archive import Archive
+from landslide.sources.archive import archive_parts, read_image
 
 SCENES, FOLDER = 20, "train_val"
 READ_SIDE = 1024
@@ -40,7 +40,7 @@ def archive_bands(names: Sequence[str] | None) -> tuple[str, ...]:
             ",".join(ASSUMED),
         )
         return ASSUMED
-    bands = known(names)
+    bands = check_bands(names)
     if len(bands) != CHANNELS:
         raise BandError(f"--bands names {len(bands)} bands but a scene of the archive has {CHANNELS}. Name each once")
     return bands
@@ -54,21 +54,21 @@ def moments(archive: Path, bands: Sequence[str]) -> tuple[list[str], list[Moment
     folder = archive / FOLDER
     if not (folder / "input").is_dir():
         raise InputError(f"{archive} holds no {FOLDER}/input. Give the folder global_dataset of the paper's archive")
-    source = Archive(ArchiveSource(kind="archive", format="paper", folder=folder, bands=tuple(bands)))
-    if len(source.parts) != SCENES:
+    source = ArchiveSource(kind="archive", format="paper", folder=folder, bands=tuple(bands))
+    parts = archive_parts(source)
+    if len(parts) != SCENES:
         log.warning(
             "%s holds %d scenes; the published models were normalised by %d. Unpack the archive again if some are "
-            "missing", folder, len(source.parts), SCENES,
+            "missing", folder, len(parts), SCENES,
         )  # fmt: skip
     total = [Moments()] * CHANNELS
-    for part in track(list(source.parts), "Statistics of the scenes"):
-        height, width = source.parts[part].shape
-        for roi in blocks((height, width), READ_SIDE):
-            values = source.read(part, roi).values
-            total = [moment.add(values[band]) for band, moment in zip(bands, total, strict=True)]
+    for part in track(list(parts.values()), "Statistics of the scenes"):
+        for roi in blocks((part.geobox.shape.y, part.geobox.shape.x), READ_SIDE):
+            values = read_image(source, part.files.image, roi)
+            total = [moment.add(plane) for plane, moment in zip(values, total, strict=True)]
     if empty := [band for band, moment in zip(bands, total, strict=True) if not moment.count]:
         raise InputError(f"the scenes of {folder} have no value at all in {empty}. Unpack the archive again")
-    return list(source.parts), total
+    return list(parts), total
 
 
 def normalisation(total: Sequence[Moments], channels: Sequence[int]) -> Normalisation:

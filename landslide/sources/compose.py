@@ -1,6 +1,6 @@
-"""From acquisitions on a padded block to bands on the block, by the features; what a source of scenes can deliver."""
+"""From acquisitions on a padded block to bands on the block; and the bands that a sensor's variables allow."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from landslide.cases.fields import When
-from landslide.features import optical, sar, terrain
-from landslide.geo.grid import Roi
+from landslide.errors import EmptyWindowError
+from landslide.features import optical, sar
 from landslide.geo.warp import Plane
-from landslide.sources.base import Block
+from landslide.sources.base import SCENE, Block, LayerName, LayerRequest, PartGrid, SceneList
 
 COLOURS = ("blue", "green", "red", "nir")
 TERRAIN = ("elevation", "slope", "northness", "eastness", "plan_curvature", "profile_curvature")
@@ -49,63 +49,82 @@ def optical_bands(colours: Set[str]) -> tuple[str, ...]:
     return tuple(band for band, needs in OPTICAL.items() if needs <= colours)
 
 
-def padded(geobox: GeoBox, roi: Roi, halo: int) -> GeoBox:
-    """The grid of a block with `halo` pixels around it, beyond the scene's edge if need be."""
-    return geobox[roi].pad(halo)
+def scene_list(case: str, geobox: GeoBox, requests: Mapping[LayerName, Callable[[], LayerRequest]]) -> SceneList:
+    """The scene list of a case on its own grid.
+
+    Args:
+        case: Its id.
+        geobox: Its grid.
+        requests: What makes the request of each layer that the case asks for; a layer whose function raises
+            EmptyWindowError is listed as missing, with the error's message.
+
+    Returns:
+        At least one layer, and the missing ones.
+
+    Raises:
+        EmptyWindowError: Every layer is missing.
+    """
+    layers: dict[LayerName, LayerRequest] = {}
+    missing: dict[LayerName, str] = {}
+    for layer, request in requests.items():
+        try:
+            layers[layer] = request()
+        except EmptyWindowError as error:
+            missing[layer] = str(error)
+    if not layers:
+        raise EmptyWindowError("; ".join(missing.values()))
+    return SceneList(case=case, parts={SCENE: PartGrid.of(geobox)}, layers=layers, missing=missing)
 
 
-def radar(acquisitions: Sequence[Acquisition]) -> Block:
+def radar_block(acquisitions: Sequence[Acquisition]) -> Block:
     """Sentinel-1 bands of linear power (variables vv, vh) on a block padded by `sar.HALO`."""
-    values, seen = sar.sar_bands(_scenes(acquisitions))
+    values, seen = sar.sar_bands(_dataset(acquisitions))
     return Block(_cropped(values, sar.HALO), _cropped(seen, sar.HALO))
 
 
-def colours(acquisitions: Sequence[Acquisition]) -> Block:
-    """Sentinel-2 bands of reflectance (variables blue, green, red, nir) on a block padded by `optical.HALO`."""
-    values, seen = optical.optical_bands(_scenes(acquisitions))
-    return Block(_cropped(values, optical.HALO), _cropped(seen, optical.HALO))
+def optical_block(acquisitions: Sequence[Acquisition], padding: int) -> Block:
+    """Sentinel-2 bands of reflectance (variables blue, green, red, nir) on a block padded by `padding` pixels."""
+    values, seen = optical.optical_bands(_dataset(acquisitions))
+    return Block(_cropped(values, padding), _cropped(seen, padding))
 
 
-def ground(dem: xr.DataArray, geobox: GeoBox) -> Block:
-    """Terrain bands of a DEM on its own grid, on the block's grid."""
-    return Block(terrain.terrain_on(dem, geobox))
-
-
-def together(parts: Iterable[Block]) -> Block:
-    """One block of the bands of several."""
+def merged(blocks: Iterable[Block], bands: Sequence[str]) -> Block:
+    """The named bands of several blocks, and all their counts, as one block."""
     values: dict[str, NDArray[np.float32]] = {}
     seen: dict[str, NDArray[np.uint16]] = {}
-    for part in parts:
-        values |= part.values
-        seen |= part.seen
-    return Block(values, seen)
+    for block in blocks:
+        values |= block.values
+        seen |= block.seen
+    return Block({band: values[band] for band in bands}, seen)
 
 
-def measured(power: Plane, polarisation: str) -> Plane:
-    """Linear power without border noise and what is no measurement."""
+def without_border_noise(power: Plane, polarisation: str) -> Plane:
+    """Linear power (y, x), NaN where it is no measurement; see `features.sar.clean`."""
     plane: Plane = sar.clean(xr.DataArray(power, dims=("y", "x")), polarisation).values
     return plane
 
 
-def clear(scl: Plane) -> NDArray[np.bool_]:
-    """Where a scene classification (NaN = none) lets the ground be seen."""
+def clear(scl: Plane, dilation: int) -> NDArray[np.bool_]:
+    """Where a scene classification (y, x; NaN = none) shows the ground; see `features.optical.clear`."""
     classes = np.nan_to_num(scl, nan=0).astype("uint8")
-    mask: NDArray[np.bool_] = optical.clear(xr.DataArray(classes, dims=("y", "x"))).values
+    mask: NDArray[np.bool_] = optical.clear(xr.DataArray(classes, dims=("y", "x")), dilation).values
     return mask
 
 
-def _scenes(acquisitions: Sequence[Acquisition]) -> xr.Dataset:
+def _dataset(acquisitions: Sequence[Acquisition]) -> xr.Dataset:
+    """(time, y, x) per variable, with the coordinates `side` and `orbit` along time."""
     dims = ("time", "y", "x")
+    names = acquisitions[0].planes
     return xr.Dataset(
-        {name: (dims, np.stack([one.planes[name] for one in acquisitions])) for name in acquisitions[0].planes},
+        {name: (dims, np.stack([acquisition.planes[name] for acquisition in acquisitions])) for name in names},
         coords={
             "time": np.arange(len(acquisitions)),
-            "side": ("time", [one.side for one in acquisitions]),
-            "orbit": ("time", [one.orbit for one in acquisitions]),
+            "side": ("time", [acquisition.side for acquisition in acquisitions]),
+            "orbit": ("time", [acquisition.orbit for acquisition in acquisitions]),
         },
     )
 
 
-def _cropped(planes: Mapping[str, NDArray[Any]], halo: int) -> dict[str, NDArray[Any]]:
-    inner = slice(halo, -halo or None)
+def _cropped(planes: Mapping[str, NDArray[Any]], padding: int) -> dict[str, NDArray[Any]]:
+    inner = slice(padding, -padding or None)
     return {name: plane[inner, inner] for name, plane in planes.items()}

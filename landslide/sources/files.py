@@ -1,214 +1,208 @@
 """A person's own GeoTIFFs: scenes per sensor and date, a DEM, or ready-made bands of a stack by name."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, time
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
+from pydantic import JsonValue
 from rasterio.errors import RasterioError
 
-from landslide.artifacts.store import digest, file_digest
+from landslide.artifacts.stage import file_digest
 from landslide.cases.case import Case
 from landslide.cases.fields import WHENS, When
 from landslide.cases.sources import DatedFiles, FilesSource, Raster, Sentinel1Files, Sentinel2Files
 from landslide.errors import EmptyWindowError, GridError, NoOverlapError, SourceError
-from landslide.features import optical, sar, terrain
 from landslide.geo.grid import Roi, grid
-from landslide.geo.raster import quiet
-from landslide.geo.warp import Plane, RasterBand, damaged, grid_of, native, pixel_metres, warped
-from landslide.sources.base import Block, SceneInfo
-from landslide.sources.compose import (
-    COLOURS,
-    TERRAIN,
-    Acquisition,
-    clear,
-    colours,
-    ground,
-    measured,
-    optical_bands,
-    padded,
-    radar,
-    radar_bands,
-    together,
-)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One acquisition in files; `unit` of Sentinel-1 alone."""
-
-    sensor: Literal["sentinel-1", "sentinel-2"]
-    side: When
-    date: date | None
-    bands: Mapping[str, RasterBand]
-    orbit: str = ""
-    unit: str = ""
-
-    @property
-    def id(self) -> str:
-        """The name of its first file."""
-        return Path(next(iter(self.bands.values())).uri).name
+from landslide.geo.raster import allow_no_georeference
+from landslide.geo.warp import damaged, degrees, grid_of, overlaps
+from landslide.sources.base import LAYERS, Asset, Block, LayerName, LayerRequest, Scene, SceneList, layer_of
+from landslide.sources.compose import COLOURS, TERRAIN, optical_bands, radar_bands, scene_list
+from landslide.sources.scene_reader import SceneReader, common_variables
 
 
 class Files:
-    """A `Source` from files; see `landslide.sources.Source`.
-
-    Opening reads headers only and raises SourceError (a file or band that is not there, a date outside the windows, a
-    band delivered twice), EmptyWindowError, GridError (files of one scene on different grids) or NoOverlapError.
-    """
+    """A `Source` from files; see `landslide.sources.base.Source`. An entry of the case is one acquisition."""
 
     def __init__(self, case: Case, config: FilesSource) -> None:
-        self._case = case
+        self._case, self._config = case, config
         self._geobox = grid(case)
-        self._radar = [_sentinel1(case, scene) for scene in config.sentinel1]
-        self._colours = [_sentinel2(case, scene) for scene in config.sentinel2]
-        self._dem = None if config.dem is None else _band(config.dem)
-        self._ready = {name: _band(raster) for name, raster in config.bands.items()}
-        for scenes in (self._radar, self._colours):
-            _both_sides(case, scenes)
-        self._overlap()
-        self.parts: Mapping[str, GeoBox] = {"scene": self._geobox}
-        self.bands = self._bands()
 
-    def fingerprint(self) -> str:
-        """sha256 over the contents of all files, by what each is used for."""
-        return digest({role: file_digest(Path(band.uri)) for role, band in self._roles().items()})
+    def find_scenes(self) -> SceneList:
+        """Read the headers of all files, and hash their contents.
 
-    def scenes(self) -> Sequence[SceneInfo]:
-        """The acquisitions in use, in time order; those without a date by their side of the event."""
-        ordered = sorted([*self._radar, *self._colours], key=lambda one: (one.side != "pre", str(one.date or "")))
-        return [
-            SceneInfo(one.sensor, one.side, one.id, one.date.isoformat() if one.date else None, one.orbit or None)
-            for one in ordered
-        ]
+        Raises:
+            SourceError: A file or band that is not there, a date outside the windows, a band delivered twice.
+            GridError: Files of one scene on different grids.
+            NoOverlapError: No file of a kind overlaps the area.
+            EmptyWindowError: No layer has scenes on both sides of the event.
+        """
+        scenes = self._scenes()
+        ready = {name: _scene("file", {name: _asset(raster)}) for name, raster in self._config.bands.items()}
+        self._check_overlap(scenes, ready)
+        bands = {layer: _derived(layer, found) for layer, found in scenes.items()}
+        self._check_bands(scenes, bands, ready)
+        requests = {}
+        for layer in LAYERS:
+            named = {name: scene for name, scene in ready.items() if layer_of(name) == layer}
+            if bands[layer] or named:
+                every = (*scenes[layer], *named.values())
+                requests[layer] = partial(self._request, layer, (*bands[layer], *named), every)
+        return scene_list(self._case.id, self._geobox, requests)
 
-    def read(self, part: str, roi: Roi) -> Block:
-        """The bands at row and column slices."""
-        geobox = self._geobox[roi]
-        blocks = []
-        if self._radar:
-            names = self._common(self._radar)
-            grown = padded(self._geobox, roi, sar.HALO)
-            blocks.append(radar([_power(one, names, grown) for one in self._radar]))
-        if self._colours:
-            names = self._common(self._colours)
-            grown = padded(self._geobox, roi, optical.HALO)
-            blocks.append(colours([_reflectance(one, names, grown) for one in self._colours]))
-        if self._dem is not None:
-            tile = (self._dem, grid_of(self._dem.uri))
-            blocks.append(ground(native([tile], geobox, terrain.margin(pixel_metres(tile[1]))), geobox))
-        ready = {name: warped(band, geobox, "bilinear") for name, band in self._ready.items()}
-        block = together([*blocks, Block(ready)])
-        return Block({name: block.values[name] for name in self.bands}, block.seen)
+    def export(self, request: LayerRequest, part: str, workspace: Path) -> Iterator[tuple[Roi, Block]]:
+        """The layer, block by block; SourceError names a file that does not read."""
+        reader = SceneReader(request, self._geobox)
+        yield from reader.read_all(f"Exporting {request.layer}, {self._case.id}")
 
-    def label(self, part: str) -> None:
+    def label(self, request: LayerRequest, part: str) -> None:
         """No ready-made label: it comes from the case's inventory."""
         return
 
-    def _bands(self) -> tuple[str, ...]:
-        derived: list[str] = []
-        if self._radar:
-            derived += radar_bands(set(self._common(self._radar)))
-        derived += [] if self._dem is None else TERRAIN
-        if self._colours:
-            derived += optical_bands(set(self._common(self._colours)))
-        twice = [name for name in self._ready if name in derived]
-        if twice:
+    def account(self) -> None:
+        """Files are local."""
+        return
+
+    def _scenes(self) -> dict[LayerName, list[Scene]]:
+        """The scenes from which bands are computed, by layer."""
+        config = self._config
+        return {
+            "sentinel1": [_sentinel1(self._case, entry) for entry in config.sentinel1],
+            "sentinel2": [_sentinel2(self._case, entry) for entry in config.sentinel2],
+            "terrain": [] if config.dem is None else [_scene("dem", {"elevation": _asset(config.dem)})],
+            "mask": [],
+        }
+
+    def _request(self, layer: LayerName, bands: tuple[str, ...], scenes: tuple[Scene, ...]) -> LayerRequest:
+        _check_sides(self._case, scenes)
+        settings: dict[str, JsonValue] = {}
+        if any(scene.sensor == "sentinel-2" for scene in scenes):
+            settings["cloud_dilation"] = self._config.cloud_dilation
+        return LayerRequest(layer=layer, bands=bands, scenes=scenes, settings=settings)
+
+    def _check_bands(
+        self,
+        scenes: Mapping[LayerName, Sequence[Scene]],
+        derived: Mapping[LayerName, Sequence[str]],
+        ready: Mapping[str, Scene],
+    ) -> None:
+        """SourceError where there is no band, where one is given twice, or where a sensor's scenes give none."""
+        computed = [band for bands in derived.values() for band in bands]
+        if twice := [name for name in ready if name in computed]:
             raise SourceError(f"case {self._case.id}: {twice} are in `bands` and also follow from the scenes. Drop one")
-        if not derived and not self._ready:
+        if not computed and not ready:
             raise SourceError(f"case {self._case.id}: the source lists no files from which a band follows. Add some")
-        return (*derived, *self._ready)
+        for layer, found in scenes.items():
+            if found and not derived[layer]:
+                raise SourceError(
+                    f"case {self._case.id}: no band follows from its {found[0].sensor} scenes, which have only "
+                    f"{list(common_variables(found))} in common. Add files to each, or leave the sensor out"
+                )
 
-    @staticmethod
-    def _common(scenes: Sequence[Scene]) -> list[str]:
-        """The variables that every scene has."""
-        return [name for name in scenes[0].bands if all(name in one.bands for one in scenes)]
-
-    def _roles(self) -> dict[str, RasterBand]:
-        roles = {f"bands.{name}": band for name, band in self._ready.items()}
-        for key, scenes in (("sentinel1", self._radar), ("sentinel2", self._colours)):
-            roles |= {f"{key}.{i}.{name}": band for i, one in enumerate(scenes) for name, band in one.bands.items()}
-        return roles | ({} if self._dem is None else {"dem": self._dem})
-
-    def _overlap(self) -> None:
-        """Each kind of input must reach the area, or its bands would be blind."""
-        kinds: dict[str, list[RasterBand]] = {}
-        for role, band in self._roles().items():
-            kinds.setdefault(role if role.startswith("bands.") else role.split(".")[0], []).append(band)
-        for kind, bands in kinds.items():
-            if not any(_overlaps(grid_of(band.uri), self._geobox) for band in bands):
+    def _check_overlap(self, scenes: Mapping[LayerName, Sequence[Scene]], ready: Mapping[str, Scene]) -> None:
+        """Each kind of input must overlap the area, or its bands would hold no value."""
+        kinds = {"dem" if layer == "terrain" else layer: list(found) for layer, found in scenes.items() if found}
+        kinds |= {f"bands.{name}": [scene] for name, scene in ready.items()}
+        for kind, found in kinds.items():
+            grids = {asset.href: grid_of(asset.href) for scene in found for asset in scene.assets.values()}
+            if not any(overlaps(geobox, self._geobox) for geobox in grids.values()):
+                first, geobox = next(iter(grids.items()))
                 raise NoOverlapError(
-                    f"case {self._case.id}: no file of {kind} overlaps the area of interest; {bands[0].uri} "
-                    f"covers {_degrees(grid_of(bands[0].uri))} (west, south, east, north), the area is "
-                    f"{_degrees(self._geobox)}. Correct `aoi`, or give other files"
+                    f"case {self._case.id}: no file of {kind} overlaps the area of interest; {first} covers "
+                    f"{degrees(geobox)} (west, south, east, north), the area is {degrees(self._geobox)}. Correct "
+                    "`aoi`, or give other files"
                 )
 
 
-def _sentinel1(case: Case, scene: Sentinel1Files) -> Scene:
-    bands = {name: _band(raster) for name, raster in (("vv", scene.vv), ("vh", scene.vh)) if raster is not None}
-    _one_grid(bands)
-    return Scene("sentinel-1", _side(case, scene, bands), scene.date, bands, scene.orbit, scene.unit)
+def _derived(layer: LayerName, scenes: Sequence[Scene]) -> tuple[str, ...]:
+    """The bands that follow from the scenes of a layer."""
+    if layer == "terrain":
+        return TERRAIN if scenes else ()
+    variables = set(common_variables(scenes))
+    return radar_bands(variables) if layer == "sentinel1" else optical_bands(variables)
 
 
-def _sentinel2(case: Case, scene: Sentinel2Files) -> Scene:
-    given = {name: getattr(scene, name) for name in (*COLOURS, "scl")}
-    bands = {name: _band(raster) for name, raster in given.items() if raster is not None}
-    if not set(bands) - {"scl"}:
-        raise SourceError(f"case {case.id}: a Sentinel-2 scene of {scene.date or scene.when} lists no colour. Add one")
-    _one_grid(bands)
-    return Scene("sentinel-2", _side(case, scene, bands), scene.date, bands)
+def _scene(sensor: str, assets: dict[str, Asset], **more: Any) -> Scene:
+    """A scene, named after its first file."""
+    return Scene(id=Path(next(iter(assets.values())).href).name, sensor=sensor, assets=assets, **more)
 
 
-def _side(case: Case, scene: DatedFiles, bands: Mapping[str, RasterBand]) -> When:
-    side = scene.when if scene.date is None else case.side(scene.date)
+def _sentinel1(case: Case, entry: Sentinel1Files) -> Scene:
+    given = {"vv": entry.vv, "vh": entry.vh}
+    assets = {name: _asset(raster) for name, raster in given.items() if raster is not None}
+    _check_one_grid(assets)
+    side = _side(case, entry, assets)
+    return _scene("sentinel-1", assets, side=side, time=_time(entry), orbit=entry.orbit, unit=entry.unit)
+
+
+def _sentinel2(case: Case, entry: Sentinel2Files) -> Scene:
+    given = {name: getattr(entry, name) for name in (*COLOURS, "scl")}
+    assets = {name: _asset(raster) for name, raster in given.items() if raster is not None}
+    if not set(assets) - {"scl"}:
+        raise SourceError(f"case {case.id}: a Sentinel-2 scene of {entry.date or entry.when} lists no colour. Add one")
+    _check_one_grid(assets)
+    return _scene("sentinel-2", assets, side=_side(case, entry, assets), time=_time(entry))
+
+
+def _side(case: Case, entry: DatedFiles, assets: Mapping[str, Asset]) -> When:
+    side = entry.when if entry.date is None else case.side(entry.date)
     if side is None:
         raise SourceError(
-            f"case {case.id}: {next(iter(bands.values())).uri} is of {scene.date}, outside both windows "
+            f"case {case.id}: {next(iter(assets.values())).href} is of {entry.date}, outside both windows "
             f"({case.windows}). Leave it out, or widen a window"
         )
     return side
 
 
-def _both_sides(case: Case, scenes: Sequence[Scene]) -> None:
+def _time(entry: DatedFiles) -> datetime | None:
+    return None if entry.date is None else datetime.combine(entry.date, time(), UTC)
+
+
+def _check_sides(case: Case, scenes: Sequence[Scene]) -> None:
+    """EmptyWindowError where scenes with a side are all on the same."""
+    sided = [scene for scene in scenes if scene.side is not None]
     for side in WHENS:
-        if scenes and not any(one.side == side for one in scenes):
-            had = sorted(str(one.date or one.side) for one in scenes)
+        if sided and not any(scene.side == side for scene in sided):
+            dates = sorted(str(scene.date or scene.side) for scene in sided)
             raise EmptyWindowError(
-                f"case {case.id}: no {scenes[0].sensor} scene in the {side} window ({case.windows}); the files are of "
-                f"{had}. Add one, or leave the sensor out"
+                f"case {case.id}: no {sided[0].sensor} scene in the {side} window ({case.windows}); the files are of "
+                f"{dates}. Add one, or leave the sensor out"
             )
 
 
-def _band(raster: Raster) -> RasterBand:
+def _asset(raster: Raster) -> Asset:
     """The band that a case names, found in the file's header."""
     try:
-        with quiet(), rasterio.open(raster.path) as dataset:
+        with allow_no_georeference(), rasterio.open(raster.path) as dataset:
             names = [name or str(number) for number, name in enumerate(dataset.descriptions, 1)]
     except RasterioError as error:
         raise damaged(str(raster.path), error) from error
     if isinstance(raster.band, int) and 1 <= raster.band <= len(names):
-        index = raster.band
+        number = raster.band
     elif raster.band in names:
-        index = names.index(str(raster.band)) + 1
+        number = names.index(str(raster.band)) + 1
     else:
         raise SourceError(f"{raster.path} has no band {raster.band!r}; it has {names}. Correct `band`")
-    return RasterBand(str(raster.path), index, raster.nodata, raster.scale, raster.offset)
+    return Asset(
+        href=str(raster.path), content=file_digest(raster.path), band=number, nodata=raster.nodata, scale=raster.scale,
+        offset=raster.offset,
+    )  # fmt: skip
 
 
-def _one_grid(bands: Mapping[str, RasterBand]) -> None:
+def _check_one_grid(assets: Mapping[str, Asset]) -> None:
     """Files of one scene share their grid; a scene classification, often coarser, its CRS alone."""
-    grids = {name: (band.uri, grid_of(band.uri)) for name, band in bands.items()}
+    grids = {name: (asset.href, grid_of(asset.href)) for name, asset in assets.items()}
     first, geobox = next(iter(grids.values()))
-    for name, (uri, other) in grids.items():
+    for name, (href, other) in grids.items():
         agree = other.crs == geobox.crs if name == "scl" else _same(other, geobox)
         if not agree:
             raise GridError(
-                f"{uri} and {first} are one scene but lie on different grids: {_words(other)} and {_words(geobox)}. "
-                "List files of one grid per scene"
+                f"{href} and {first} are one scene but lie on different grids: {_described(other)} and "
+                f"{_described(geobox)}. List files of one grid per scene"
             )
 
 
@@ -217,31 +211,6 @@ def _same(one: GeoBox, other: GeoBox) -> bool:
     return step is not None and np.allclose(step, (1, 0, 0, 0, 1, 0, 0, 0, 1), atol=1e-3)
 
 
-def _words(geobox: GeoBox) -> str:
+def _described(geobox: GeoBox) -> str:
     left_top = (geobox.affine.c, geobox.affine.f)
     return f"{geobox.crs}, {geobox.shape.x} × {geobox.shape.y} pixels of {geobox.resolution.x:g} from {left_top}"
-
-
-def _overlaps(one: GeoBox, other: GeoBox) -> bool:
-    return bool(one.footprint("EPSG:4326").intersects(other.footprint("EPSG:4326")))
-
-
-def _degrees(geobox: GeoBox) -> list[float]:
-    return [round(edge, 4) for edge in geobox.footprint("EPSG:4326").boundingbox]
-
-
-def _power(scene: Scene, names: Sequence[str], geobox: GeoBox) -> Acquisition:
-    """Linear power. Decibels cannot be averaged, so they are resampled by the nearest pixel."""
-    if scene.unit == "dB":
-        planes = {name: sar.to_linear(warped(scene.bands[name], geobox, "nearest")) for name in names}
-    else:
-        planes = {name: warped(scene.bands[name], geobox, "average") for name in names}
-    return Acquisition(scene.side, {name: measured(plane, name) for name, plane in planes.items()}, scene.orbit)
-
-
-def _reflectance(scene: Scene, names: Sequence[str], geobox: GeoBox) -> Acquisition:
-    planes: dict[str, Plane] = {name: warped(scene.bands[name], geobox, "bilinear") for name in names if name != "scl"}
-    if "scl" in scene.bands:
-        visible = clear(warped(scene.bands["scl"], geobox, "nearest"))
-        planes = {name: np.where(visible, plane, np.nan).astype("float32") for name, plane in planes.items()}
-    return Acquisition(scene.side, planes)

@@ -8,15 +8,15 @@ from landslide.sources.base import Source
 
 
 def open_source(case: Case) -> Source:
-    """The source that a case names, opened on the case's grid.
+    """The source that a case names; nothing is read or asked for before `find_scenes`.
 
-    Raises SourceError, EmptyWindowError or NoOverlapError before any pixel is read where the case cannot be served.
+    Raises GridError where the case has no usable grid, SourceError where a package that the source needs is missing.
     """
     config: Any = case.source
     if isinstance(config, ArchiveSource):
         from landslide.sources.archive import Archive
 
-        return Archive(config)
+        return Archive(case, config)
     if isinstance(config, FilesSource):
         from landslide.sources.files import Files
 

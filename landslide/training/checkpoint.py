@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from landslide.artifacts.atomic import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,14 +57,12 @@ class Checkpoints:
         if self._path is None:
             return
         started = time.monotonic()
-        draft = self._path.with_suffix(".draft")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-            save_file(flat, draft, {STATE: json.dumps(state)})
-            os.replace(draft, self._path)
+            with atomic_file(self._path, durable=False) as draft:
+                save_file(flat, draft, {STATE: json.dumps(state)})
         except (OSError, SafetensorError) as error:
-            draft.unlink(missing_ok=True)
             log.warning("no checkpoint written: %s", error)
         self._last = time.monotonic()
         self._cost = self._last - started

@@ -21,6 +21,11 @@ def is_gpu(device: str) -> bool:
     return device.startswith("cuda")
 
 
+def device_name(device: str) -> str:
+    """The model of a GPU as its driver names it: `NVIDIA H100 80GB HBM3`."""
+    return torch.cuda.get_device_name(device)
+
+
 def has_room(device: str, size: int) -> bool:
     """Whether it is a GPU with so many bytes free."""
     return is_gpu(device) and size <= torch.cuda.mem_get_info(device)[0]

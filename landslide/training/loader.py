@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from landslide.bands import directions, positions
+from landslide.bands import band_indices, direction_pairs
 from landslide.datasets.stack import IGNORE
 from landslide.training.devices import has_room
 
@@ -41,8 +41,8 @@ class BatchLoader:
 
     def __init__(self, tiles: Tiles, bands: Sequence[str], crop: int, device: str) -> None:
         group = tiles.split("train")
-        columns = positions(bands, tiles.info.bands, str(tiles.folder))
-        self._pairs = directions(bands)
+        columns = band_indices(bands, tiles.info.bands, str(tiles.folder))
+        self._pairs = direction_pairs(bands)
         self._columns = None if columns == list(range(len(tiles.info.bands))) else torch.tensor(columns)
         self._values = torch.from_numpy(group.values)
         self._truth = torch.from_numpy(group.truth(columns))

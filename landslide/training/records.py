@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from landslide.artifacts.store import Request
+from landslide.artifacts.stage import Keyed
 from landslide.models.member import MemberSpec, TrainedMember
 
-VERSION = 3
 WEIGHTS = "weights.safetensors"
 MEMBER_FILE = "member.json"
 
 
-class Schedule(BaseModel):
+class Schedule(Keyed):
     """How a member is trained: see `Experiment` for the meaning of each."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int
     min_epochs: int
@@ -60,22 +57,7 @@ class Member(BaseModel):
     seconds: float
 
 
-def train_request(
-    spec: MemberSpec, schedule: Schedule, tiles_key: str, device: str, until: int | None = None
-) -> Request:
-    """What a member depends on, or its first epochs `until` one. The kind of processor counts, since its arithmetic
-    differs; its number does not.
-    """
-    parameters = {
-        "spec": spec.model_dump(mode="json"),
-        "schedule": schedule.model_dump(mode="json"),
-        "device": device.split(":")[0],
-        **({} if until is None else {"until": until}),
-    }
-    return Request(stage="train", version=VERSION, parameters=parameters, inputs={"tiles": tiles_key})
-
-
-def candidate(key: str, folder: Path) -> TrainedMember:
-    """A finished member as the selection sees it."""
+def trained_member(key: str, folder: Path) -> TrainedMember:
+    """A finished member, from its artifact's folder."""
     member = Member.model_validate_json((folder / MEMBER_FILE).read_text())
-    return TrainedMember(key, member.spec, member.validation_f1, folder / WEIGHTS)
+    return TrainedMember(key=key, spec=member.spec, validation_f1=member.validation_f1, weights=folder / WEIGHTS)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from landslide.bands import positions
+from landslide.bands import band_indices
 from landslide.datasets.stack import IGNORE
 from landslide.metrics.pixel import Counts
-from landslide.models.inference import OVERLAP, logit_rows, missing, precision
+from landslide.models.inference import OVERLAP, logit_rows, padding, precision
 from landslide.training.devices import has_room
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ValidationScene:
 def scenes(tiles: Tiles, bands: Sequence[str], device: str) -> list[ValidationScene]:
     """The validation scenes with the bands of a set, on the device where it is a GPU with room for all of them."""
     group = tiles.split("validation")
-    columns = positions(bands, tiles.info.bands, str(tiles.folder))
+    columns = band_indices(bands, tiles.info.bands, str(tiles.folder))
     truth = group.truth(columns)
     found = [
         ValidationScene(
@@ -100,8 +100,7 @@ def _logits(network: nn.Module, scene: ValidationScene, device: str) -> Tensor:
     height, width = scene.truth.shape
     picture = scene.picture
     if max(height, width) <= WHOLE:
-        padding = (0, missing(width), 0, missing(height))
-        whole = torch.nn.functional.pad(picture[None].to(device), padding)
+        whole = torch.nn.functional.pad(picture[None].to(device), (0, padding(width), 0, padding(height)))
         logits: Tensor = network(whole)[0, 0, :height, :width].float()
         return logits
     rows = logit_rows(network, lambda roi: picture[:, *roi].cpu().numpy(), (height, width), WHOLE, OVERLAP)

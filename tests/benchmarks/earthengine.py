@@ -1,8 +1,8 @@
-"""Getting pixels out of Earth Engine: our tiler beside xee and geedim, from one simulated server on loopback.
+"""Exporting pixels from Earth Engine, compared with xee and geedim, from one simulated server on loopback.
 
-Three questions: how busy are the slots while a reply takes 50 ms, how much memory does a whole Sentinel-2 tile take,
-and how long do others take for the same export. The server runs in this process, every client in one of its own, so
-that neither waits for the other's interpreter. The image is in closed form, so that what is measured is the way out.
+It measures how busy the slots are while a reply takes 50 ms, how much memory the export of a whole Sentinel-2 tile
+takes, and how long other clients take for the same export. The server runs in this process, every client in one of its
+own, so that neither waits for the other's interpreter. The image is in closed form, so that the transfer is measured.
 """
 
 import argparse
@@ -38,30 +38,29 @@ def names_of(bands: int) -> tuple[str, ...]:
 
 
 def ours(url: str, size: int, bands: int, side: int | None, out: Path) -> None:
-    """By the source's own session, pixels, tiler and raster writer."""
+    """By the source's own session, pixels, tiles and raster writer."""
     import ee
 
     from landslide.geo.raster import cog
     from landslide.sources.earthengine import limiter, session
-    from landslide.sources.earthengine.export import tiles as tiler
+    from landslide.sources.earthengine.export import tiles
     from landslide.sources.earthengine.export.journal import Journal
     from landslide.sources.earthengine.export.pixels import Pixels
     from landslide.sources.earthengine.export.stats import ExportStats
 
     connected, box, names = session.connect("loopback"), box_of(size), names_of(bands)
     pixels = Pixels(ee.Image(ASSET).select(list(names)), box, names, "bench", connected)
-    figures = ExportStats()
     with Journal(out.with_suffix(".tiles"), "bench", (size, size), names) as journal:
-        arrived = tiler.deliver(
+        delivered = tiles.deliver(
             pixels.fetch, (size, size), bands, journal, limiter.shared(REQUESTS),
-            side=side or tiler.tile_side(bands), figures=figures,
+            side=side or tiles.tile_side(bands), stats=ExportStats(),
         )  # fmt: skip
-        if side:  # the slots alone are asked about
-            for _ in arrived:
+        if side:  # to measure the slots alone
+            for _ in delivered:
                 pass
             return
         with cog(out, box, names, "float32", float("nan")) as writer:
-            for roi, values in arrived:
+            for roi, values in delivered:
                 writer.write(values, roi)
 
 
@@ -108,7 +107,7 @@ def _signed_in(url: str) -> Any:
 
 
 def child(client: str, url: str, size: int, bands: int, side: int | None, out: Path) -> None:
-    """Run one client here and tell its wall time and its peak resident set."""
+    """Run one client in this process and print its wall time and its peak resident set."""
     started = time.monotonic()
     CLIENTS[client](url, size, bands, side, out)
     seconds = time.monotonic() - started
@@ -118,7 +117,7 @@ def child(client: str, url: str, size: int, bands: int, side: int | None, out: P
 
 
 def run(client: str, url: str, size: int, bands: int, out: Path, side: int = 0) -> dict[str, float]:
-    """One client in a process of its own; what it tells."""
+    """One client in a process of its own; what it printed."""
     import os
 
     command = [
@@ -127,8 +126,8 @@ def run(client: str, url: str, size: int, bands: int, out: Path, side: int = 0) 
     ]  # fmt: skip
     environment = {**os.environ, "LANDSLIDE_EARTHENGINE_URL": url}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def slots(world: Path, folder: Path, side: int, bands: int) -> dict[str, Any]:
@@ -148,26 +147,26 @@ def slots(world: Path, folder: Path, side: int, bands: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def beside(world: Path, folder: Path, size: int, bands: int) -> dict[str, Any]:
+def compare(world: Path, folder: Path, size: int, bands: int) -> dict[str, Any]:
     """The same export by each client in turn, `ROUNDS` times; medians and ratios to ours."""
     from landslide.simulation.earthengine import serve
 
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CLIENTS}
     with serve(world) as service:
         for _ in range(ROUNDS):
-            for name, told in found.items():
-                told.append(run(name, service.url, size, bands, folder / f"{name}.tif"))
+            for name, results in found.items():
+                results.append(run(name, service.url, size, bands, folder / f"{name}.tif"))
     _refuse_other_pixels(folder, size, bands)
-    medians = {name: statistics.median(one["seconds"] for one in told) for name, told in found.items()}
+    medians = {name: statistics.median(one["seconds"] for one in results) for name, results in found.items()}
     return {
         "size": size, "bands": bands, "rounds": ROUNDS, "seconds": medians,
         "ratio_to_ours": {name: round(seconds / medians["ours"], 2) for name, seconds in medians.items()},
-        "peak_gib": {name: max(one["peak_gib"] for one in told) for name, told in found.items()},
+        "peak_gib": {name: max(one["peak_gib"] for one in results) for name, results in found.items()},
     }  # fmt: skip
 
 
 def _refuse_other_pixels(folder: Path, size: int, bands: int) -> None:
-    """All clients must have written the same pixels, or the comparison is of different work."""
+    """Exit where a client has written other pixels, as the times could not be compared."""
     first, *others = (Reader(folder / f"{name}.tif") for name in CLIENTS)
     for roi in blocks((size, size), 1024):
         expected = first.read(first.bands, roi)
@@ -181,10 +180,10 @@ def whole_tile(world: Path, folder: Path, size: int, bands: int) -> dict[str, An
     from landslide.simulation.earthengine import serve
 
     with serve(world) as service:
-        told = run("ours", service.url, size, bands, folder / "whole.tif")
+        result = run("ours", service.url, size, bands, folder / "whole.tif")
         asked = service.record.tiles()
     fetched = max(one.ended or 0 for one in asked) - asked[0].started
-    return {"size": size, "bands": bands, "tiles": len(asked), **told, "fetched_in": round(fetched, 1)}
+    return {"size": size, "bands": bands, "tiles": len(asked), **result, "fetched_in": round(fetched, 1)}
 
 
 def main() -> None:
@@ -196,7 +195,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, default=10_980, help="side of the large export, pixels")
     parser.add_argument("--bands", type=int, default=19)
-    parser.add_argument("--beside", type=int, default=2048, help="side of the export that all clients do")
+    parser.add_argument("--compare", type=int, default=2048, help="side of the export that all clients do")
     options = parser.parse_args()
     if options.client:
         child(options.client, options.url, options.size, options.bands, options.side or None, options.out)
@@ -209,7 +208,7 @@ def main() -> None:
         figures = {
             "benchmark": "earthengine",
             "slots": slots(world, folder, side=64, bands=4),
-            "beside": beside(world, folder, options.beside, 7),
+            "comparison": compare(world, folder, options.compare, 7),
             "whole": whole_tile(world, folder, options.size, options.bands),
         }
     print(json.dumps(figures))

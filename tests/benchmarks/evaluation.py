@@ -1,10 +1,10 @@
-"""The evaluation of stored predictions: all sizes, ways to choose members, thresholds and scores; time and memory.
+"""The evaluation of stored predictions: all sizes, selectors, thresholds and scores; time and memory.
 
 Made-up predictions of correlated members (by default 5 scenes of 2,000 × 2,000 pixels and 90 members, 3.6 GB in a
-temporary folder, in the page cache) are scored in a process of its own. Beside it the published way on one smaller
-scene: for every k the first k members' float32 arrays stacked, their mean, and F1 by scikit-learn; and the same with F1
-from numpy's counts. All three F1s must be equal to the last digit. The last line is a JSON object; the exit status is 1
-where a bound is missed.
+temporary folder, in the page cache) are scored in a process of its own. The curve is compared with the straightforward
+computation on one smaller scene: for every k the first k members' float32 arrays stacked, their mean, and F1 by
+scikit-learn; and the same with F1 from numpy's counts. All three F1s must be equal to the last digit. The last line is
+a JSON object; the exit status is 1 where a bound is missed.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-ASKED_SECONDS, ASKED_GIB, ASKED_RATIO = 60.0, 4.0, 40.0
-BESIDE = 500  # side of the smaller scene, in pixels
+MAX_SECONDS, MAX_GIB, MIN_RATIO = 60.0, 4.0, 40.0
+COMPARED_SIDE = 500  # side of the smaller scene, in pixels
 THRESHOLD = 0.5
 POOL = 2**22  # random numbers that are drawn once and shifted for each member
 
@@ -94,14 +94,14 @@ def evaluate_here(folder: Path, scenes: int, members: int) -> dict[str, Any]:
         "curve_peak_gib": curve_peak,
         "peak_gib": peak(),
         "curve_f1": [round(float(value), 4) for value in (f1[0], f1.max(), f1[-1])],  # one, best, all
-        "ways": [row.model_dump() | one for row, one in zip(rows, table, strict=True)],
+        "selectors": [row.model_dump() | one for row, one in zip(rows, table, strict=True)],
     }
 
 
 def scored(found: Any, weights: dict[str, Any], rows: list[Any]) -> list[dict[str, Any]]:
-    """Of every way: average precision, F1 at 0.5 and at the best threshold, calibration error.
+    """Of every selector: average precision, F1 at 0.5 and at the best threshold, calibration error.
 
-    Two passes over the predictions, each for all ways at once.
+    Two passes over the predictions, each for all selectors at once.
     """
     from landslide.ensembles.combine import histograms
     from landslide.metrics import ranking, reliability
@@ -123,10 +123,10 @@ def scored(found: Any, weights: dict[str, Any], rows: list[Any]) -> list[dict[st
     return table
 
 
-def beside(folder: Path, side: int, members: int, rounds: int) -> dict[str, Any]:
-    """The curve alone, ours and the published way, from the same stored predictions of one scene, in turns; medians.
+def compare(folder: Path, side: int, members: int, rounds: int) -> dict[str, Any]:
+    """The curve alone by each method, from the same stored predictions of one scene, in turns; median seconds.
 
-    The published way starts with the members' float32 arrays in memory, ours with its files.
+    The other methods start with the members' float32 arrays in memory, `all_sizes` with its files.
     """
     from sklearn.metrics import f1_score
 
@@ -147,34 +147,34 @@ def beside(folder: Path, side: int, members: int, rounds: int) -> dict[str, Any]
         return float(2 * tp / (2 * tp + fp + fn))
 
     sizes = range(1, members + 1)
-    ways: dict[str, Callable[[], list[float]]] = {
-        "ours": lambda: pixel.f1(all_sizes(found, THRESHOLD).curve["scene0"].astype("float64")).tolist(),
-        "published": lambda: [float(f1_score(truth, mapped(k))) for k in sizes],
+    methods: dict[str, Callable[[], list[float]]] = {
+        "all_sizes": lambda: pixel.f1(all_sizes(found, THRESHOLD).curve["scene0"].astype("float64")).tolist(),
+        "scikit_learn": lambda: [float(f1_score(truth, mapped(k))) for k in sizes],
         "counts": lambda: [by_counts(k) for k in sizes],
     }
-    f1 = {name: way() for name, way in ways.items()}
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    f1 = {name: method() for name, method in methods.items()}
+    taken: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds):
-        for name, way in ways.items():
-            taken[name].append(timed(way)[1])
-    ratios = {name: np.median(np.divide(taken[name], taken["ours"])) for name in ("published", "counts")}
+        for name, method in methods.items():
+            taken[name].append(timed(method)[1])
+    ratios = {name: np.median(np.divide(taken[name], taken["all_sizes"])) for name in ("scikit_learn", "counts")}
     return {
         "side": side,
         "members": members,
         **{f"{name}_seconds": round(float(np.median(seconds)), 4) for name, seconds in taken.items()},
         **{f"ratio_{name}": round(float(ratio), 1) for name, ratio in ratios.items()},
-        "equal": f1["ours"] == f1["published"] == f1["counts"],
+        "equal": f1["all_sizes"] == f1["scikit_learn"] == f1["counts"],
     }
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What it returns, and the seconds that it takes."""
+    """The result of some work, and the seconds that it took."""
     started = time.monotonic()
     return work(), time.monotonic() - started
 
 
 def peak() -> float:
-    """Greatest resident set of this process so far, in GiB; `getrusage` would tell the parent's where that is more."""
+    """Greatest resident set of this process so far, in GiB; `getrusage` would give the parent's if that is more."""
     status = Path("/proc/self/status").read_text()
     kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     return round(int(kib) / 2**20, 2)
@@ -187,8 +187,8 @@ def measure(scenes: int, side: int, members: int, rounds: int) -> dict[str, Any]
         if shutil.disk_usage(temporary).free < 1.2 * size:
             sys.exit(f"{temporary} has no room for {size / 1e9:.1f} GB. Set TMPDIR, or give less --scenes or --members")
         whole = Path(temporary) / "whole"
-        compared = beside(Path(temporary) / "small", min(side, BESIDE), members, rounds)
-        print("beside the published way", compared, flush=True)
+        compared = compare(Path(temporary) / "small", min(side, COMPARED_SIDE), members, rounds)
+        print("compared", compared, flush=True)
         _, written = timed(lambda: write(whole, scenes, side, members))
         print(f"{size / 1e9:.1f} GB written in {written:.0f} s", flush=True)
         load = os.getloadavg()
@@ -197,7 +197,7 @@ def measure(scenes: int, side: int, members: int, rounds: int) -> dict[str, Any]
         child = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return {
         "benchmark": "evaluation", "scenes": scenes, "side": side, "members": members, "gb": round(size / 1e9, 2),
-        "load": round(load[0], 1), "beside": compared, **json.loads(child.stdout.splitlines()[-1]),
+        "load": round(load[0], 1), "compared": compared, **json.loads(child.stdout.splitlines()[-1]),
     }  # fmt: skip
 
 
@@ -215,11 +215,11 @@ def main() -> int:
         return 0
     found = measure(options.scenes, options.side, options.members, options.rounds)
     missed = {
-        "seconds": found["seconds"] > ASKED_SECONDS,
-        "peak_gib": found["peak_gib"] > ASKED_GIB,
-        "ratio": found["beside"]["ratio_published"] < ASKED_RATIO,
-        "equal": not found["beside"]["equal"],
-        "ways": len(found["ways"]) < 4,
+        "seconds": found["seconds"] > MAX_SECONDS,
+        "peak_gib": found["peak_gib"] > MAX_GIB,
+        "ratio": found["compared"]["ratio_scikit_learn"] < MIN_RATIO,
+        "equal": not found["compared"]["equal"],
+        "selectors": len(found["selectors"]) < 4,
     }
     found["missed"] = [name for name, is_missed in missed.items() if is_missed]
     print(json.dumps(found))

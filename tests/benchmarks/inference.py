@@ -28,7 +28,7 @@ from landslide.datasets.stack import IGNORE, Stack
 from landslide.ensembles.ensemble import Ensemble, EnsembleMember
 from landslide.metrics.ranking import best_f, histogram, mapped_above
 from landslide.models.architectures import ARCHITECTURES, STRIDE, build
-from landslide.models.inference import OVERLAP, WINDOW, Kind, missing, probability_rows, side, starts
+from landslide.models.inference import OVERLAP, WINDOW, Precision, padding, probability_rows, side, starts
 from landslide.training.devices import choose_device
 from landslide.training.tuning.precision import Probe, find
 
@@ -61,13 +61,15 @@ def settled(architecture: str, device: str) -> nn.Module:
 def plain(network: nn.Module, values: NDArray[np.float32], device: str) -> NDArray[np.float32]:
     """(y, x) probabilities: the whole scene at once, float32."""
     height, width = values.shape[1:]
-    batch = torch.nn.functional.pad(torch.from_numpy(values)[None], (0, missing(width), 0, missing(height)))
+    batch = torch.nn.functional.pad(torch.from_numpy(values)[None], (0, padding(width), 0, padding(height)))
     with torch.inference_mode():
         found: NDArray[np.float32] = torch.sigmoid(network(batch.to(device)))[0, 0, :height, :width].cpu().numpy()
     return found
 
 
-def ours(network: nn.Module, values: NDArray[np.float32], window: int, overlap: int, kind: Kind) -> NDArray[np.float32]:
+def ours(
+    network: nn.Module, values: NDArray[np.float32], window: int, overlap: int, kind: Precision
+) -> NDArray[np.float32]:
     """(y, x) probabilities by windows."""
     rows = probability_rows(network, lambda roi: values[:, *roi], values.shape[1:], window, overlap, kind)
     return np.concatenate([block for _, block in rows])
@@ -84,7 +86,7 @@ def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, flo
     }
 
 
-def faster(architecture: str, device: str) -> Kind:
+def faster(architecture: str, device: str) -> Precision:
     """The arithmetic that a probe of the architecture chooses."""
     probe = Probe(architecture=architecture, encoder=ENCODER, channels=BANDS, crop=PROBED, batch=2, device=device)
     return "bf16" if find(probe).choice == "bf16" else "fp32"
@@ -93,8 +95,8 @@ def faster(architecture: str, device: str) -> Kind:
 def measure(architecture: str, values: NDArray[np.float32], options: argparse.Namespace) -> dict[str, Any]:
     """Mpx/s of each way, its ratio to the plain pass as the median of rounds in turn, and how far apart they are."""
     network, device = settled(architecture, options.device), options.device
-    chosen: Kind = faster(architecture, device) if options.precision == "auto" else options.precision
-    kinds: list[Kind] = ["fp32", "bf16"] if chosen == "bf16" else ["fp32"]
+    chosen: Precision = faster(architecture, device) if options.precision == "auto" else options.precision
+    kinds: list[Precision] = ["fp32", "bf16"] if chosen == "bf16" else ["fp32"]
     megapixels = values[0].size / 1e6
     taken: dict[str, list[float]] = {name: [] for name in ("plain", *kinds)}
     maps = {}
@@ -148,7 +150,7 @@ def best_members(ensemble: Ensemble) -> dict[str, EnsembleMember]:
 
 
 def counted(
-    ensemble: Ensemble, network: nn.Module, stack: Stack, window: int | None, overlap: int, kind: Kind
+    ensemble: Ensemble, network: nn.Module, stack: Stack, window: int | None, overlap: int, kind: Precision
 ) -> NDArray[np.int64]:
     """Histogram (2, bin) of probability by truth over the case's scenes; without a window each scene is one pass."""
     histograms = []
@@ -176,7 +178,7 @@ def window_effect(options: argparse.Namespace) -> int:
     """F1 of each architecture's best member by window, overlapping as stated, or by a quarter of a smaller one."""
     ensemble, stack = Ensemble.open(options.ensemble), Stack.open(options.stack)
     ensemble.check_bands(stack.info.bands, f"case {stack.info.case.id}")
-    kind: Kind = "bf16" if options.precision == "bf16" else "fp32"
+    kind: Precision = "bf16" if options.precision == "bf16" else "fp32"
     windows: dict[str, int | None] = {**{str(window): window for window in WINDOWS}, WHOLE: None}
     rows = {}
     for architecture, voter in best_members(ensemble).items():

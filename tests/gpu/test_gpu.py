@@ -20,7 +20,10 @@ from landslide.training.validation import scenes
 from landslide.training.workers.pool import Job, Trainers
 from tests.helpers.stacks import BANDS, toy_stack
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA GPU on this machine"),
+]
 SCHEDULE = Schedule(
     epochs=6, min_epochs=6, patience=6, lr_patience=6, samples_per_epoch=64, crop=128, batch=4, background_fraction=0.1
 )
@@ -80,7 +83,7 @@ def test_batches_are_the_same_wherever_the_pixels_lie(tiles: Tiles) -> None:
 def test_pixels_without_room_on_the_gpu_are_sent_over(
     tiles: Tiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for module in ("batches", "validation"):
+    for module in ("loader", "validation"):
         monkeypatch.setattr(f"landslide.training.{module}.has_room", lambda device, size: False)
     assert BatchLoader(tiles, BANDS, 128, "cuda").place.type == "cpu"
     assert scenes(tiles, BANDS, "cuda")[0].truth.device.type == "cpu"

@@ -6,7 +6,7 @@ import numpy as np
 import rasterio
 import yaml
 
-from landslide.geo.raster import quiet
+from landslide.geo.raster import allow_no_georeference
 
 BANDS = ["dndvi_median", "slope"]
 
@@ -47,7 +47,7 @@ def _scene(folder: Path, scene: str, random: np.random.Generator, size: int = 16
     for kind, planes in (("input", values), ("label", truth[None].astype("float32"))):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         with (
-            quiet(),
+            allow_no_georeference(),
             rasterio.open(
                 folder / kind / f"{scene}_{kind}.tif", "w", count=len(planes), dtype="float32", **profile
             ) as file,

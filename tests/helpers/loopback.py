@@ -48,6 +48,6 @@ def values(image: Any, asked: dict[str, Any] | None = None, missing: float = -1.
 
 def own_grid(image: Any, band: int = 0) -> dict[str, Any]:
     """The grid that an asset's band is stored on."""
-    told = image.getInfo()["bands"][band]
-    width, height = told["dimensions"]
-    return grid(width, height, tuple(told["crs_transform"]), told["crs"])
+    info = image.getInfo()["bands"][band]
+    width, height = info["dimensions"]
+    return grid(width, height, tuple(info["crs_transform"]), info["crs"])

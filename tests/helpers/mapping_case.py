@@ -1,4 +1,4 @@
-"""A small prepared event and a small ensemble, as `prepare` and `assemble` leave them on disk."""
+"""A small prepared event and a small ensemble, as the stages leave them on disk."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,35 +12,20 @@ from safetensors.torch import save_file
 
 from landslide.cases.case import Case
 from landslide.datasets.normalisation import Normalisation
-from landslide.datasets.stack import Stack, StackInfo, StackPart
+from landslide.datasets.stack import Stack
 from landslide.ensembles.ensemble import ENSEMBLE_FILE, Ensemble, EnsembleInfo, EnsembleMember
-from landslide.geo.grid import Roi
-from landslide.geo.raster import cog
 from landslide.models.architectures import build
 from landslide.models.member import MemberSpec
-from landslide.sources.base import SEEN
+from landslide.sources.base import Scene
+from tests.helpers import stacks
 
 CRS = "EPSG:32654"
 WEST, NORTH = 570_000.0, 4_740_000.0  # Hokkaido
 SCENES = [
-    {"sensor": "sentinel-2", "when": "pre", "id": "a", "date": "2018-08-20", "orbit": "R131", "cloud_cover": 12.0},
-    {"sensor": "sentinel-2", "when": "post", "id": "b", "date": "2018-09-14", "orbit": "R131", "cloud_cover": 41.0},
-    {
-        "sensor": "sentinel-1",
-        "when": "pre",
-        "id": "c",
-        "date": "2018-08-30",
-        "orbit": "ascending 68",
-        "cloud_cover": None,
-    },
-    {
-        "sensor": "sentinel-1",
-        "when": "post",
-        "id": "d",
-        "date": "2018-09-11",
-        "orbit": "ascending 68",
-        "cloud_cover": None,
-    },
+    Scene(id="a", sensor="sentinel-2", side="pre", time="2018-08-20T01:27:00Z", orbit="R131", cloud_cover=12.0),
+    Scene(id="b", sensor="sentinel-2", side="post", time="2018-09-14T01:27:00Z", orbit="R131", cloud_cover=41.0),
+    Scene(id="c", sensor="sentinel-1", side="pre", time="2018-08-30T20:43:00Z", orbit="ascending 68"),
+    Scene(id="d", sensor="sentinel-1", side="post", time="2018-09-11T20:43:00Z", orbit="ascending 68"),
 ]
 
 
@@ -68,24 +53,13 @@ def write_stack(
     bands: Mapping[str, NDArray[np.float32]],
     of: Case | None = None,
     seen: int = 3,
-    scenes: Sequence[dict[str, Any]] = SCENES,
+    scenes: Sequence[Scene] = SCENES,
     **info: Any,
 ) -> Stack:
-    """A prepared case with these bands (y, x) and `seen` acquisitions everywhere."""
-    folder.mkdir(parents=True, exist_ok=True)
-    values = np.stack([*bands.values()]).astype("float32")
-    shape = values.shape[1:]
-    whole: Roi = (slice(0, shape[0]), slice(0, shape[1]))
-    box = grid(*shape)
-    with cog(folder / "scene.stack.tif", box, list(bands), "float32", float("nan")) as writer:
-        writer.write(values, whole)
-    with cog(folder / "scene.seen.tif", box, SEEN, "uint16", 65535) as writer:
-        writer.write(np.full((len(SEEN), *shape), seen, "uint16"), whole)
-    part = StackPart(name="scene", height=shape[0], width=shape[1], observed=dict.fromkeys(bands, 1.0))
-    fields = {"case": of or case(), "bands": tuple(bands), "georeferenced": True, "parts": [part], "scenes": [*scenes]}
-    stack = StackInfo(**(fields | info))
-    (folder / "stack.json").write_text(stack.model_dump_json())
-    return Stack.open(folder)
+    """A prepared case with these bands (y, x), `seen` acquisitions everywhere, and other values in `stack.json`."""
+    shape = next(iter(bands.values())).shape
+    stack = stacks.write_stack(folder, of or case(), {"scene": (grid(*shape), bands)}, seen=seen, scenes=scenes)
+    return Stack(stack.folder, stack.info.model_copy(update=info))
 
 
 def write_ensemble(folder: Path, bands: Sequence[str], weights: Sequence[float] = (1.0, 1.0), **info: Any) -> Ensemble:
@@ -100,16 +74,16 @@ def write_ensemble(folder: Path, bands: Sequence[str], weights: Sequence[float] 
         save_file(build(spec.architecture, spec.encoder, len(bands)).state_dict(), folder / f"{number}.safetensors")
         members.append(EnsembleMember(spec=spec, validation_f1=0.5, weight=weight, file=f"{number}.safetensors"))
     described = EnsembleInfo(
-        name="tiny", band_set="own", bands=tuple(bands), crop=64, members=members,
+        bands=tuple(bands), crop=64, members=members,
         normalisation=Normalisation(mean=(0.0,) * len(bands), std=(1.0,) * len(bands)),
-        **({"threshold": 0.5, "cases": {"train": ["one"], "test": ["two"]}} | info),
+        **({"name": "tiny", "band_set": "own", "threshold": 0.5, "cases": {"train": ["one"], "test": ["two"]}} | info),
     )  # fmt: skip
     (folder / ENSEMBLE_FILE).write_text(described.model_dump_json())
     return Ensemble.open(folder)
 
 
 class Echo(torch.nn.Module):
-    """A network whose logit is its first band, times a factor: what a window gives back can be told exactly."""
+    """A network whose logit is its first band, times a factor: its output is known exactly."""
 
     def __init__(self, factor: float = 1.0) -> None:
         super().__init__()

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landslide.cases.case import Case, load_case
-from landslide.sources.base import Block
-from landslide.sources.earthengine.source import PART
+from landslide.sources.base import COUNTS, SCENE, Block, LayerName, SceneList, Source
 from landslide.sources.registry import open_source
 
-Planes = dict[str, NDArray[np.float32]]
-SAME_MASK: dict[str, Any] = {"kind": "earthengine", "sentinel2": {"cloud_mask": "scl"}}
+GAP = 7777  # a pixel that no block of an export holds
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,37 @@ def by_service(case: Case, **source: Any) -> Case:
     return Case.model_validate({**case.model_dump(mode="json"), "source": {"kind": "earthengine", **source}})
 
 
+def whole_layer(source: Source, found: SceneList, layer: LayerName, workspace: Path) -> Block:
+    """All pixels of a layer as its source exports them."""
+    request, grid = found.layers[layer], found.parts[SCENE]
+    shape = (grid.height, grid.width)
+    whole = Block(
+        {band: np.full(shape, GAP, "float32") for band in request.bands},
+        {name: np.full(shape, GAP, "uint16") for name in COUNTS[layer]},
+    )
+    for roi, block in source.export(request, SCENE, workspace):
+        for target, part in ((whole.values, block.values), (whole.seen, block.seen)):
+            for name, plane in part.items():
+                target[name][roi] = plane
+    return whole
+
+
 def whole(case: Case) -> Block:
-    """All pixels of a case, by whatever source it names, without an export."""
+    """All pixels of a case's layers, by whatever source it names."""
     source = open_source(case)
-    height, width = source.parts[PART].shape
-    return source.read(PART, (slice(0, height), slice(0, width)))
+    found = source.find_scenes()
+    values: dict[str, NDArray[np.float32]] = {}
+    seen: dict[str, NDArray[np.uint16]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for layer in found.layers:
+            block = whole_layer(source, found, layer, Path(folder) / layer)
+            values |= block.values
+            seen |= block.seen
+    return Block(values, seen)
 
 
 def compared(case: Case, **source: Any) -> dict[str, Difference]:
-    """Each band that both sources give: the STAC case beside the same case by Earth Engine."""
+    """Each band that both sources give: of the STAC case, and of the same case by Earth Engine."""
     catalogue, service = whole(case), whole(by_service(case, **source))
     return {name: Difference.of(catalogue.values[name], plane) for name, plane in service.values.items()}
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from landslide.geo.raster import quiet
+from landslide.geo.raster import allow_no_georeference
 from landslide.models.architectures import build
 
 ENCODER = "resnet18"  # half of the resnet34 that the published models have
@@ -114,7 +114,7 @@ def scene(folder: Path, name: str, values: np.ndarray) -> None:
         (folder / kind).mkdir(exist_ok=True, parents=True)
         count, height, width = planes.shape
         with (
-            quiet(),
+            allow_no_georeference(),
             rasterio.open(
                 folder / kind / f"{name}_{kind}.tif", "w", driver="GTiff", count=count, height=height, width=width,
                 dtype="float32", interleave="pixel",

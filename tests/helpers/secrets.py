@@ -1,4 +1,4 @@
-"""Credentials that must never be told."""
+"""Credentials that must not appear in any output."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,9 @@ def service_account(path: Path, token_uri: str) -> Path:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
-    stated = {
+    content = {
         "type": "service_account", "project_id": "loopback", "private_key_id": f"{CANARY}-id", "private_key": pem,
         "client_email": "robot@loopback.iam.gserviceaccount.com", "client_id": "1", "token_uri": token_uri,
     }  # fmt: skip
-    path.write_text(json.dumps(stated))
+    path.write_text(json.dumps(content))
     return path

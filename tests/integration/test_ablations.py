@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.studies.ablations import _flown, ask_clouds, ask_polarisation
+from flows.studies.ablations import _flown, ablate_clouds, ablate_polarisation
 from flows.studies.leave_one_event_out import leave_one_out
 from landslide.cases.case import Case, load_case
 from landslide.ensembles.ensemble import Ensemble
 from landslide.errors import InputError
-from landslide.evaluation.ablation import clouds
 from landslide.metrics.pixel import Counts, total
 from landslide.simulation.world import World, simulate_world
 
+pytestmark = pytest.mark.slow
 SMALL = {
     "architectures": ["Linknet"],
     "losses": ["dice"],
@@ -84,26 +84,18 @@ def test_a_fold_that_parts_one_event_is_refused_before_anything_runs(world: Worl
 
 def test_skill_under_cloud(world: World, left_out: Path) -> None:
     ensemble = left_out.parent.parent / f"small-leave-one-out-{world.cases[0].stem}" / "all" / "ensemble"
-    folder = ask_clouds(ensemble, world.folder, world.folder.parent / "store", rates=(0.0, 0.85))
+    folder = ablate_clouds(ensemble, world.folder, world.folder.parent / "store", rates=(0.0, 0.85))
     clear, cloudy = json.loads((folder / "clouds.json").read_text())
     assert (clear["cloudiness"], cloudy["cloudiness"]) == (0.0, 0.85)
     assert cloudy["observed"] < clear["observed"]
     assert cloudy["recall_all"] <= clear["recall_all"]
     assert (folder / "clouds.png").stat().st_size > 10_000
     with pytest.raises(InputError, match="no simulated world"):
-        ask_clouds(ensemble, left_out, world.folder.parent / "store")
-
-
-def test_landslides_under_cloud_count_as_missed() -> None:
-    metrics = {"pooled": {"f1": 0.8, "tp": 40, "fp": 10}, "intervals": {"f1": {"landslides": [0.7, 0.9]}}}
-    (row,) = clouds({0.5: metrics | {"observed": {"a": 0.5, "b": 1.0}}}, {0.5: {"a": 60, "b": 30}})
-    assert row["f1_all"] == pytest.approx(2 * 40 / (40 + 10 + 90))
-    assert row["recall_all"] == pytest.approx(40 / 90)
-    assert (row["f1_observed"], row["observed"]) == (0.8, 0.75)
+        ablate_clouds(ensemble, left_out, world.folder.parent / "store")
 
 
 def test_polarisations_are_trained_and_compared(world: World, experiment: Path) -> None:
-    folder = ask_polarisation(experiment, world.folder.parent / "store")
+    folder = ablate_polarisation(experiment, world.folder.parent / "store")
     answer = json.loads((folder / "answer.json").read_text())
     assert list(answer) == ["vv", "vh", "both"]
     for name, option in answer.items():

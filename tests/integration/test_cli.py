@@ -4,15 +4,19 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli.doctor import EXTRAS, requirements
 from flows.cli.main import app
 from landslide.artifacts.publish import published, refuse_foreign
 from landslide.errors import InputError
+from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
 COMMANDS = ("simulate", "prepare", "train", "evaluate", "map", "demo", "doctor")
 
 
@@ -69,10 +73,30 @@ def test_doctor_knows_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_doctor_fails_when_something_needed_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.cli.doctor.CATALOGUES", {})
-    monkeypatch.setattr("flows.cli.doctor.PACKAGES", ("no-such-package",))
+    monkeypatch.setattr("flows.cli.doctor.requirements", lambda extra=None: [] if extra else ["no-such-package"])
     status, out, _ = run("doctor", "--store", str(tmp_path), "--json")
     assert status == 1
     assert json.loads(out)["ok"] is False
+
+
+def test_doctor_names_every_extra_and_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.cli.doctor.CATALOGUES", {})
+    monkeypatch.setattr("flows.cli.doctor.requirements", lambda extra=None: [f"no-such-{extra}"] if extra else [])
+    status, out, _ = run("doctor", "--store", str(tmp_path), "--json")
+    findings = {finding["what"]: finding for finding in json.loads(out)["findings"]}
+    assert status == 0
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras)
+    for extra in extras:
+        assert findings[f"extra {extra}"]["state"] == "optional"
+        assert f"pip install -e '.[{extra}]' (no-such-{extra} not installed)" in findings[f"extra {extra}"]["detail"]
+
+
+def test_doctor_asks_for_the_packages_of_this_installation() -> None:
+    assert {"torch", "prefect", "earthengine-api", "filelock"} <= set(requirements())
+    assert "h5py" not in requirements()
+    assert requirements("archives") == ["h5py"]
+    assert {"pytest", "ruff"} <= set(requirements("dev"))
 
 
 def test_help_is_quick_because_nothing_heavy_loads() -> None:

@@ -23,6 +23,7 @@ from landslide.simulation.world import simulate_world
 from landslide.simulation.world.places import places
 from landslide.simulation.world.site import site_of
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deployments"
 SETTINGS: dict[str, Any] = yaml.safe_load((FOLDER / "prefect.yaml").read_text())

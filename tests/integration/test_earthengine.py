@@ -14,15 +14,16 @@ from prefect.client.orchestration import get_client
 from flows.cli.demo import scenes_to_maps, service_cases
 from flows.cli.estimate import plan_rows
 from flows.prepare_cases import prepare_cases
-from landslide.artifacts.store import verify
+from landslide.artifacts.store import ArtifactStore, verify
 from landslide.cases.case import load_case
+from landslide.evaluation.results import EvaluationReport
 from landslide.mapping.summary import MapSummary
 from landslide.simulation.earthengine import Loopback, serve
 from landslide.simulation.world import World, simulate_world
 from landslide.sources.earthengine import session
-from tasks.stage import path
 from tests.helpers.secrets import CANARY, service_account
 
+pytestmark = pytest.mark.slow
 ee.deprecation._FetchDataCatalogStac = lambda: {}  # it would ask the network at every sign-in
 
 
@@ -57,24 +58,26 @@ def test_scenes_to_a_map_without_a_catalogue(world: World, mapped: dict[str, Pat
     event = load_case(world.cases[-1])
     summary = MapSummary.model_validate_json((mapped[event.id] / "summary.json").read_text())
     assert summary.share_observed > 0.5
-    assert json.loads((mapped["results"] / "metrics.json").read_text())["pooled"]["f1"] > 0.05
+    assert EvaluationReport.read(mapped["results"]).pooled.f1 > 0.05
     assert "sentinel-1" in (mapped[event.id] / "report.html").read_text().lower()
 
 
 def test_nothing_is_left_of_the_export(world: World, mapped: dict[str, Path]) -> None:
     store = world.folder / "store"
     assert not list((store / ".work").iterdir())
-    assert not list((store / ".locks").iterdir())
-    accounts = [json.loads(file.read_text()) for file in store.glob("prepare/*/export.json")]
-    assert len(accounts) == len(world.cases)
-    assert all(account["figures"]["requests"] >= account["plan"]["tiles"] for account in accounts)
+    for layer in ("sentinel1", "sentinel2", "terrain"):
+        infos = [json.loads(file.read_text()) for file in store.glob(f"export-{layer}/[!.]*/layer.json")]
+        accounts = [info["export"] for info in infos]
+        assert len(accounts) == len(world.cases)
+        assert all(account["figures"]["requests"] >= account["plan"]["tiles"] for account in accounts)
 
 
 def test_a_second_run_asks_for_no_pixel(world: World, service: Loopback, mapped: dict[str, Path]) -> None:
     asked = len(service.record.tiles())
-    references = prepare_cases([load_case(file) for file in world.cases], world.folder / "store")
+    stacks = prepare_cases([load_case(file) for file in world.cases], world.folder / "store")
     assert len(service.record.tiles()) == asked
-    assert all(verify(path(reference, world.folder / "store")) for reference in references.values())
+    store = ArtifactStore(world.folder / "store")
+    assert all(verify(store.path(stack)) for stack in stacks.values())
 
 
 def test_progress_and_no_secret_in_the_api(world: World, mapped: dict[str, Path]) -> None:
@@ -99,7 +102,9 @@ def test_the_plan_of_cases(world: World, service: Loopback) -> None:
     asked = len(service.record.tiles())
     rows = plan_rows([load_case(file) for file in world.cases])
     assert len(service.record.tiles()) == asked
-    assert [row["case"] for row in rows] == [file.stem for file in world.cases]
+    layers = ("sentinel1", "sentinel2", "terrain")
+    expected = [(file.stem, layer) for file in world.cases for layer in layers]
+    assert [(row["case"], row["layer"]) for row in rows] == expected
     for row in rows:
         assert row["tiles"] == row["requests"] >= 1
         assert row["MB"] > 0

@@ -15,10 +15,12 @@ from flows.map_event import map_event
 from landslide.artifacts.store import MANIFEST
 from landslide.cases.case import Case, load_case
 from landslide.errors import BandError, LandslideError
+from landslide.evaluation.results import EvaluationReport
 from landslide.mapping.summary import MapSummary
 from landslide.simulation.world import World, simulate_world
 from landslide.sources.base import SEEN
 
+pytestmark = pytest.mark.slow
 PRODUCTS = {"probability.tif", "landslides.gpkg", "item.json", "quicklook.png", "report.html", "summary.json"}
 
 
@@ -56,25 +58,25 @@ def test_the_map_has_all_its_products(world: World, mapped: dict[str, Path]) -> 
 
 
 def test_the_scores_stand_beside_their_baselines(mapped: dict[str, Path]) -> None:
-    metrics = json.loads((mapped["results"] / "metrics.json").read_text())
-    assert metrics["pooled"]["f1"] > 0.1, "a few steps already see something"
-    assert 0 < metrics["baseline_dndvi"]["f1"] < 0.9
-    assert metrics["median_member_f1"] == metrics["members"][0]["f1"]
+    report = EvaluationReport.read(mapped["results"])
+    assert report.pooled.f1 > 0.1, "a few steps already see something"
+    assert 0 < report.baseline_dndvi.pooled.f1 < 0.9
+    assert report.median_member_f1 == report.members[0].pooled.f1
     orbits = {"radar ascending", "radar descending"}
     known = {"slope", "sun", "cover", "distance to water", *(f"looks of {name}" for name in SEEN)}
-    assert set(metrics["slices"]) - orbits == known
-    assert {"forest", "clear-cut"} <= set(metrics["slices"]["cover"])
-    assert sum(part["fp"] for part in metrics["slices"]["cover"].values()) == metrics["pooled"]["fp"]
+    assert set(report.slices) - orbits == known
+    assert {"forest", "clear-cut"} <= set(report.slices["cover"])
+    assert sum(part.fp for part in report.slices["cover"].values()) == report.pooled.fp
 
 
 def test_scores_say_how_far_to_believe_them(mapped: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = json.loads((mapped["results"] / "metrics.json").read_text())
+    report = EvaluationReport.read(mapped["results"])
     show_scores({"all": mapped["results"]}, as_json=True)
     (row,) = json.loads(capsys.readouterr().out)["results"]
     low, high = (float(bound) for bound in row["F1, 95 % over landslides"].split(" to "))
-    assert low <= metrics["pooled"]["f1"] <= high
+    assert low <= report.pooled.f1 <= high
     found, there = (int(number) for number in row["landslides found, half mapped"].split(" of "))
-    assert 0 <= found <= there == sum(size["landslides"] for size in metrics["objects"][1]["sizes"])
+    assert 0 <= found <= there == sum(size.landslides for size in report.objects[1].sizes)
 
 
 def test_a_second_run_builds_nothing(world: World, mapped: dict[str, Path]) -> None:

@@ -1,6 +1,5 @@
 """Members beyond this process: on a Dask cluster, and in shards that a worker takes up, with a bucket between them."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,19 +12,20 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.training.jobs import Entry
-from flows.training.shards import NOBODY, split_into_shards, train_shard
+from flows.training.jobs import TrainingJob
+from flows.training.shards import NO_WORKER, split_into_shards, train_shard
 from flows.training.train_ensemble import train_ensemble
 from landslide.artifacts.remote import RemoteStore
-from landslide.artifacts.store import MANIFEST, verify
+from landslide.artifacts.store import MANIFEST, SHARED, verify
 from landslide.errors import InputError
+from landslide.evaluation.results import EvaluationReport
 from landslide.progress import reporting
-from tasks.stage import SHARED
 from tests.conftest import ROOT
 from tests.helpers.archives import toy_experiment
-from tests.helpers.browser import Heard
 from tests.helpers.object_store import s3
+from tests.helpers.progress import ProgressRecorder
 
+pytestmark = pytest.mark.slow
 POOL = "gpu"
 
 
@@ -57,9 +57,9 @@ def trained(store: Path) -> set[str]:
 def test_shards_are_trained_by_a_worker_and_come_back_through_a_bucket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head, afar, heard = tmp_path / "head", tmp_path / "afar", Heard()
+    head, afar, heard = tmp_path / "head", tmp_path / "afar", ProgressRecorder()
     path = toy_experiment(tmp_path, device="cpu", losses=["dice", "bce", "jaccard"])
-    monkeypatch.setattr("flows.training.shards.POLL", 0.5)
+    monkeypatch.setattr("flows.training.shards.POLL_SECONDS", 0.5)
     with s3(monkeypatch) as bucket:
         monkeypatch.setenv(SHARED, f"{bucket}/landslide")
         deploy(afar)
@@ -69,9 +69,9 @@ def test_shards_are_trained_by_a_worker_and_come_back_through_a_bucket(
     assert trained(head) == trained(afar) == there
     assert len(there) == 3
     assert all(verify(manifest.parent) for manifest in head.glob(f"*/[!.]*/{MANIFEST}"))
-    assert json.loads((results["pair"] / "metrics.json").read_text())["size"] == 3
-    assert not (afar / "prepare").exists(), "tiles are all that a shard takes"
-    assert heard.notes["Members"][0] == NOBODY
+    assert EvaluationReport.read(results["pair"]).size == 3
+    assert not (afar / "stack").exists(), "tiles are all that a shard takes"
+    assert heard.notes["Members"][0] == NO_WORKER
     assert heard.notes["Members"][-1].startswith("best F1 ")
 
 
@@ -90,10 +90,10 @@ def test_a_dask_cluster_trains_the_same_members(tmp_path: Path) -> None:
     assert weights[0] == weights[1]
 
 
-def test_a_deal_gives_every_hand_long_and_short_ones() -> None:
-    entries = [Entry(str(number), None, None, None) for number in range(5)]  # type: ignore[arg-type]
-    assert [[entry.name for entry in hand] for hand in split_into_shards(entries, 2)] == [["0", "2", "4"], ["1", "3"]]
-    assert len(split_into_shards(entries, 9)) == 5
+def test_every_shard_gets_long_and_short_members() -> None:
+    jobs = [TrainingJob(number, None) for number in range(5)]  # type: ignore[arg-type]
+    assert [[job.member for job in shard] for shard in split_into_shards(jobs, 2)] == [[0, 2, 4], [1, 3]]
+    assert len(split_into_shards(jobs, 9)) == 5
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,21 @@ from typing import Any
 
 import pytest
 
-from flows.training.jobs import Entry, Named
+from flows.training.jobs import GridMember, TrainingJob
 from flows.training.progress import GridProgress
-from landslide.artifacts.store import Request, Store
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.models.member import MemberSpec
+from landslide.training.records import Schedule
+from landslide.training.train_member import TrainMember
+
+pytestmark = pytest.mark.slow
+SCHEDULE = Schedule(
+    epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=8, crop=64, batch=2, background_fraction=0.0
+)
+
+
+SENSORS = {"s1": "vv_change", "s2": "dndvi_median"}
 
 
 class Found:
@@ -16,10 +27,11 @@ class Found:
         self.validation_f1 = score
 
 
-def entry(band_set: str, architecture: str, loss: str) -> Entry:
-    spec = MemberSpec(architecture=architecture, loss=loss, learning_rate=1e-3, bands=("slope",))
-    request = Request(stage="train", version=1, parameters={"of": f"{band_set}/{spec.name}"})
-    return Entry(f"{band_set}/{spec.name}", Named(band_set, spec), None, request)  # type: ignore[arg-type]
+def job(band_set: str, architecture: str, loss: str) -> TrainingJob:
+    spec = MemberSpec(architecture=architecture, loss=loss, learning_rate=1e-3, bands=(SENSORS[band_set],))
+    member = GridMember(band_set, spec)
+    tiles = Artifact(stage="tile", key="t")
+    return TrainingJob(member, TrainMember.of(member.name, spec, SCHEDULE, tiles, "cpu"))
 
 
 @pytest.fixture
@@ -29,25 +41,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_tally_tells_what_is_done_and_what_is_left(
+def test_progress_tells_what_is_done_and_what_is_left(
     tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entries = [entry("s1", "DeepLabV3", "bce"), entry("s1", "Unet", "bce"), entry("s2", "Unet", "bce")]
-    entries.append(entry("s2", "Unet", "dice"))
-    scores: dict[str, Any] = {entries[0].request.key: 0.25, entries[2].request.key: 0.5, entries[3].request.key: None}
-    monkeypatch.setattr("flows.training.progress.candidate", lambda key, folder: Found(scores[key]))
-    Store(tmp_path).path(entries[3].request).mkdir(parents=True)
-    tally = GridProgress(entries, tmp_path, lambda: 2)
-    assert str(tally) == "2 running"
-    tally.add(entries[3], finished=True)
-    assert str(tally) == "2 running", "it was there, and had diverged"
+    jobs = [job("s1", "DeepLabV3", "bce"), job("s1", "Unet", "bce"), job("s2", "Unet", "bce"), job("s2", "Unet", "dice")]
+    scores: dict[str, Any] = {jobs[0].stage.key: 0.25, jobs[2].stage.key: 0.5, jobs[3].stage.key: None}
+    monkeypatch.setattr("flows.training.progress.trained_member", lambda key, folder: Found(scores[key]))
+    store = ArtifactStore(tmp_path)
+    store.folder(jobs[3].stage.artifact).mkdir(parents=True)
+    progress = GridProgress(jobs, store, lambda: 2)
+    assert str(progress) == "2 running"
+    progress.add(jobs[3], finished=True)
+    assert str(progress) == "2 running", "it was there, and had diverged"
     clock[0] = 166.0  # a second for each GFLOP of DeepLabV3
-    tally.add(entries[0], finished=True)
-    assert str(tally) == "2 running, best F1 0.250 s1/DeepLabV3-bce-0.001, about 0:01:38 left"
-    tally.add(entries[1], finished=False)
-    tally.add(entries[2], finished=True)
-    assert str(tally) == "2 running, 1 failed, best F1 0.500 s2/Unet-bce-0.001"
-    assert tally.markdown().splitlines() == [
+    progress.add(jobs[0], finished=True)
+    assert str(progress) == "2 running, best F1 0.250 s1/DeepLabV3-bce-0.001, about 0:01:38 left"
+    progress.add(jobs[1], finished=False)
+    progress.add(jobs[2], finished=True)
+    assert str(progress) == "2 running, 1 failed, best F1 0.500 s2/Unet-bce-0.001"
+    assert progress.markdown().splitlines() == [
         "**4 of 4 members**: 2 running, 1 failed, best F1 0.500 s2/Unet-bce-0.001",
         "",
         "| ended, best F1 | s1 | s2 |",

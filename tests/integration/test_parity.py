@@ -14,6 +14,7 @@ from landslide.sources.earthengine.expressions import inventory
 from landslide.sources.earthengine.session import Session
 from tests.helpers.parity import by_service, compared, whole
 
+pytestmark = pytest.mark.slow
 RADAR = [f"{key}_{what}" for key in ("vv", "vh", "ratio") for what in ("pre", "post", "change")]
 OPTICAL = ["dndvi_median", "dndvi_greenest", "dgrvi", "rg_change", "brightness_change", "blue_post", "green_post"]
 DECIBEL, INDEX = 2e-5, 2e-6  # float32 of numbers near 20 and near 1, through a handful of operations
@@ -37,6 +38,19 @@ def test_optical_is_the_same_under_the_same_mask(case: Case, connected: Session)
     for name, apart in found.items():
         assert apart.masks == 0, name
         assert apart.largest < INDEX * (10 if name == "rg_change" else 1), name
+
+
+@pytest.mark.parametrize("pixels", [0, 15])
+def test_clouds_are_grown_as_far_in_both(case: Case, connected: Session, pixels: int) -> None:
+    config = case.source.sentinel2.model_copy(update={"cloud_dilation": pixels})  # type: ignore[union-attr]
+    grown = case.model_copy(update={"source": case.source.model_copy(update={"sentinel2": config})})
+    mask = {"cloud_mask": "scl", "cloud_dilation": pixels}
+    ours, theirs = whole(grown), whole(by_service(grown, sentinel1=None, dem=None, sentinel2=mask))
+    for name, counts in theirs.seen.items():
+        assert np.array_equal(counts, ours.seen[name]), name
+    usual = whole(by_service(case, sentinel1=None, dem=None, sentinel2={"cloud_mask": "scl"}))
+    more = sum(int(theirs.seen[name].sum()) - int(counts.sum()) for name, counts in usual.seen.items())
+    assert (more > 0) == (pixels == 0)
 
 
 def test_another_cloud_mask_changes_little(case: Case, connected: Session) -> None:

@@ -1,40 +1,35 @@
 """The training flow: nothing is computed twice, nothing damaged is used, nothing half-written is read."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect import flow
 
 from flows.evaluate_ensemble import evaluate_ensemble
-from flows.training.jobs import named
+from flows.training.jobs import grid_members
 from flows.training.members import members_per_gpu
 from flows.training.train_ensemble import train_ensemble
-from landslide.artifacts.store import MANIFEST, verify
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import MANIFEST, ArtifactStore, verify
 from landslide.cases.case import load_case
-from landslide.ensembles.ensemble import Ensemble
-from landslide.errors import BandError, TrainingError
+from landslide.ensembles.ensemble import SCORES_FILE, Ensemble
+from landslide.errors import InputError, TrainingError
+from landslide.evaluation.results import EvaluationReport
 from landslide.experiment import load_experiment
 from landslide.models.member import MemberSpec, TrainedMember
 from landslide.progress import reporting
-from landslide.training.checkpoint import PROBE_FILE as CHECKPOINT
-from landslide.training.records import Member, Schedule, candidate
-from landslide.training.tuning.gpu_sharing import PROBE_FILE as PACKING
-from landslide.training.tuning.gpu_sharing import Packing
+from landslide.training.records import Member, Schedule, trained_member
+from landslide.training.tuning.gpu_sharing import SHARING_FILE, Sharing
 from landslide.training.tuning.precision import PROBE_FILE as PROBE
 from landslide.training.tuning.precision import Probe, ProbeResult
 from landslide.training.workers.pool import Job, Trainers
 from tests.helpers.archives import toy_experiment
-from tests.helpers.browser import Heard
+from tests.helpers.artifacts import built, rebuilt
+from tests.helpers.progress import ProgressRecorder
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +40,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def built(store: Path) -> dict[str, int]:
-    """When each artifact was built, by stage and key."""
-    return {str(path.parent.relative_to(store)): path.stat().st_mtime_ns for path in store.glob(f"*/[!.]*/{MANIFEST}")}
-
-
-def rebuilt(before: dict[str, int], store: Path) -> list[str]:
-    """Stages of the artifacts built since."""
-    return sorted(name.split("/")[0] for name, when in built(store).items() if before.get(name) != when)
-
-
 def test_results_are_where_a_person_looks(trained: Path) -> None:
     folder = trained / "store" / "results" / "toy" / "pair"
     names = {path.name for path in folder.iterdir()}
@@ -62,16 +47,16 @@ def test_results_are_where_a_person_looks(trained: Path) -> None:
     assert names == {"metrics.json", "curve.csv", "ensemble"} | figures
     assert {path.name for path in folder.parent.iterdir()} == {"pair", "report.html", "sizes.json", "sizes.png"}
     assert {path.suffix for path in (folder / "ensemble").glob("card.*")} == {".md", ".json"}
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert [row["k"] for row in metrics["curve"]] == [1, 2]
-    assert 0.98 < metrics["observed"]["c"] < 1
+    report = EvaluationReport.read(folder)
+    assert [row.k for row in report.curve] == [1, 2]
+    assert 0.98 < report.observed["c"] < 1
     ensemble = Ensemble.open(folder / "ensemble")
-    assert ensemble.scores() == metrics
+    assert EvaluationReport.read(ensemble.folder, SCORES_FILE) == report
     assert ensemble.info.cases == {"train": ["a"], "validation": ["b"], "test": ["c"]}
     stages = Counter(name.split("/")[0] for name in built(trained / "store"))
     assert stages == {
-        "prepare": 3, "audit": 1, "tile": 1, "train": 2, "truth": 2, "predict": 4, "select": 1, "assemble": 1,
-        "evaluate": 1,
+        "scenes": 3, "export-sentinel2": 3, "export-terrain": 3, "export-mask": 3, "stack": 3, "audit": 1, "tile": 1,
+        "train": 2, "truth": 2, "predict": 4, "select": 1, "assemble": 1, "evaluate": 1,
     }  # fmt: skip
 
 
@@ -84,7 +69,9 @@ def test_a_second_run_builds_nothing(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("stage", "damage"),
     [
-        ("prepare", "flip"),
+        ("export-sentinel2", "flip"),
+        ("export-mask", "remove"),
+        ("stack", "flip"),
         ("audit", "flip"),
         ("tile", "remove"),
         ("train", "flip"),
@@ -123,18 +110,18 @@ def test_a_changed_learning_rate_trains_only_the_new_members(trained: Path) -> N
 def test_an_ensemble_is_scored_on_other_cases(trained: Path) -> None:
     ensemble = trained / "store" / "results" / "toy" / "pair" / "ensemble"
     folder = evaluate_ensemble(ensemble, [load_case(trained / "b.yaml")], trained / "store")
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert list(metrics["cases"]) == ["b"]
-    best = max(row["validation_f1"] for row in metrics["members"])
-    assert metrics["members"][0]["f1"] == pytest.approx(best, abs=0.05), "validation case, validation score"
+    report = EvaluationReport.read(folder)
+    assert list(report.cases) == ["b"]
+    best = max(row.validation_f1 for row in report.members)
+    assert report.members[0].pooled.f1 == pytest.approx(best, abs=0.05), "validation case, validation score"
 
 
 def test_a_grid_tells_how_far_it_is(tmp_path: Path) -> None:
-    store, heard = tmp_path / "store", Heard()
+    store, heard = tmp_path / "store", ProgressRecorder()
     train_ensemble(toy_experiment(tmp_path, losses=["dice"]), store)
     with reporting(heard):
         train_ensemble(toy_experiment(tmp_path, losses=["dice", "jaccard"]), store)
-    scores = [candidate("", path.parent).validation_f1 or 0 for path in store.glob("train/[!.]*/member.json")]
+    scores = [trained_member("", path.parent).validation_f1 or 0 for path in store.glob("train/[!.]*/member.json")]
     best = max(scores)
     assert heard.totals["Members"] == 2
     assert heard.notes["Members"][-1].startswith(f"best F1 {best:.3f} pair/Linknet-")
@@ -152,13 +139,12 @@ def test_a_member_that_fails_is_counted_and_named(
 
     run = Trainers.run
     monkeypatch.setattr(Trainers, "run", fail)
-    heard = Heard()
+    heard = ProgressRecorder()
     with reporting(heard):
         train_ensemble(toy_experiment(tmp_path), tmp_path / "store")
     assert heard.notes["Members"][-1].startswith("1 failed, best F1")
     assert "1 of 2 members failed: pair/Linknet-bce-0.001" in caplog.text
-    metrics = json.loads((tmp_path / "store" / "results" / "toy" / "pair" / "metrics.json").read_text())
-    assert metrics["size"] == 1
+    assert EvaluationReport.read(tmp_path / "store" / "results" / "toy" / "pair").size == 1
 
 
 def test_the_worse_half_stops_at_a_rung(tmp_path: Path) -> None:
@@ -171,8 +157,8 @@ def test_the_worse_half_stops_at_a_rung(tmp_path: Path) -> None:
     whole = {one.spec.name for one in members if len(one.epochs) == 2}
     assert len(rung) == 3
     assert whole == set(sorted(rung, key=lambda name: -(rung[name] or 0))[:2])
-    metrics = json.loads((store / "results" / "toy" / "pair" / "metrics.json").read_text())
-    assert metrics["size"] == 3, "the third votes with what it had learnt"
+    report = EvaluationReport.read(store / "results" / "toy" / "pair")
+    assert report.size == 3, "the third votes with what it had learnt"
     assert not list(store.glob(".work/*"))
     before = built(store)
     train_ensemble(path, store)
@@ -187,7 +173,7 @@ def test_the_arithmetic_is_probed_once_an_architecture(tmp_path: Path, monkeypat
         faster = probe.architecture == "Linknet"
         (folder / PROBE).write_text(ProbeResult(fp32=1.0, bf16=0.5 if faster else 2.0).model_dump_json())
 
-    monkeypatch.setattr("tasks.train.measure", measure)
+    monkeypatch.setattr("landslide.training.tuning.precision.measure", measure)
     path = toy_experiment(tmp_path, precision="auto", architectures=["Linknet", "PSPNet"], losses=["dice"])
     for _ in range(2):
         train_ensemble(path, tmp_path / "store")
@@ -205,7 +191,7 @@ def test_how_many_a_gpu_carries_is_tried_once(tmp_path: Path, monkeypatch: pytes
 
     def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, folder: Path) -> None:
         tried.append(f"{spec.architecture} on {device}")
-        (folder / PACKING).write_text(Packing(samples_per_second={1: 10.0, 2: 19.0, 4: 20.0}).model_dump_json())
+        (folder / SHARING_FILE).write_text(Sharing(samples_per_second={1: 10.0, 2: 19.0, 4: 20.0}).model_dump_json())
 
     monkeypatch.setattr("landslide.training.tuning.gpu_sharing.measure", measure)
     monkeypatch.setattr("flows.training.members.get_device_name", lambda device: "a GPU")
@@ -215,7 +201,11 @@ def test_how_many_a_gpu_carries_is_tried_once(tmp_path: Path, monkeypatch: pytes
         tmp_path, members_per_gpu="auto", architectures=["Linknet", "Unet", "DeepLabV3"], losses=["dice"]
     )
     settings, _ = load_experiment(path)
-    names, tiles, store = list(named(settings)), {"stage": "tile", "key": "0" * 24}, tmp_path / "store"
+    names, tiles, store = (
+        list(grid_members(settings)),
+        Artifact(stage="tile", key="0" * 24),
+        ArtifactStore(tmp_path / "store"),
+    )
 
     @flow
     def ask(device: str) -> int:
@@ -227,7 +217,7 @@ def test_how_many_a_gpu_carries_is_tried_once(tmp_path: Path, monkeypatch: pytes
 
 def test_a_band_that_the_cases_lack_is_named(tmp_path: Path) -> None:
     path = toy_experiment(tmp_path, band_sets={"wrong": ["vv_change"]})
-    with pytest.raises(BandError, match=r"case a has no band \['vv_change'\]"):
+    with pytest.raises(InputError, match=r"the band set wrong needs \['vv_change'\], which case a lacks"):
         train_ensemble(path, tmp_path / "store")
 
 
@@ -235,83 +225,9 @@ def test_when_every_member_diverges_it_is_said(tmp_path: Path, monkeypatch: pyte
     path = toy_experiment(tmp_path, losses=["bce"])
 
     def diverged(key: str, folder: Path) -> TrainedMember:
-        return replace(candidate(key, folder), validation_f1=None)
+        return trained_member(key, folder).model_copy(update={"validation_f1": None})
 
-    monkeypatch.setattr("flows.training.train_ensemble.candidate", diverged)
+    monkeypatch.setattr("flows.training.train_ensemble.trained_member", diverged)
     with pytest.raises(TrainingError, match="every member diverged"):
         train_ensemble(path, tmp_path / "store")
     assert not (tmp_path / "store" / "results").exists()
-
-
-def started(experiment: Path, store: Path) -> subprocess.Popen[bytes]:
-    """`landslide train` in a process group and a Prefect home of its own."""
-    environment: dict[str, Any] = {**os.environ, "PREFECT_HOME": str(store.parent / "home")}
-    for name in ("PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"):
-        environment.pop(name, None)
-    command = [
-        sys.executable,
-        "-c",
-        "from flows.cli.main import main; main()",
-        "train",
-        str(experiment),
-        "--store",
-        str(store),
-    ]
-    return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-
-
-def wait_for(process: subprocess.Popen[bytes], sight: Callable[[], object]) -> None:
-    """Until something is to be seen; the run must still be going then."""
-    deadline = time.monotonic() + 240
-    while not sight():
-        assert process.poll() is None, "the flow ended before it could be stopped"
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_ctrl_c_ends_a_run_at_once(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    process = started(toy_experiment(tmp_path, epochs=400, samples_per_epoch=32), store)
-    wait_for(process, lambda: list(store.glob(f".work/train-*/{CHECKPOINT}")))
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(10) == 130
-    assert not list(store.glob(f"train/[!.]*/{MANIFEST}"))
-
-
-def members_of(run: subprocess.Popen[bytes]) -> list[int]:
-    """The members' processes of a run."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command, session = (folder / "cmdline").read_bytes(), os.getsid(int(folder.name))
-        except OSError:  # it has ended meanwhile
-            continue
-        if b"landslide.training" in command and session == run.pid:
-            found.append(int(folder.name))
-    return found
-
-
-def test_a_killed_member_is_trained_all_the_same(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    process = started(toy_experiment(tmp_path, epochs=15, samples_per_epoch=32), store)
-    wait_for(process, lambda: list(store.glob(f".work/train-*/{CHECKPOINT}")))
-    os.kill(members_of(process)[0], signal.SIGKILL)
-    assert process.wait(240) == 0
-    assert len(list(store.glob(f"train/[!.]*/{MANIFEST}"))) == 2
-    assert not list(store.glob(".work/*"))
-
-
-def test_a_killed_flow_goes_on_where_it_was(tmp_path: Path) -> None:
-    path = toy_experiment(tmp_path, losses=["dice", "bce", "jaccard"])
-    store = tmp_path / "store"
-    process = started(path, store)
-    wait_for(process, lambda: list(store.glob(f"train/[!.]*/{MANIFEST}")))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    before = built(store)
-    finished = [name for name in before if name.startswith("train/")]
-    assert 1 <= len(finished) < 3
-    train_ensemble(path, store)
-    scored = [name for name in rebuilt(before, store) if name not in ("predict", "truth")]
-    assert scored == ["assemble", "evaluate", "select", *["train"] * (3 - len(finished))]
-    assert not list(store.glob("*/.*"))

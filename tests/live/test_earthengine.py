@@ -1,4 +1,4 @@
-"""What only Google can answer: that its Earth Engine behaves as our expressions, and the simulated one, take it to.
+"""Whether Google's Earth Engine behaves as the expressions and the simulated service assume.
 
 `make live-earthengine` runs it with the credentials of this machine; it takes some minutes, and an EECU-hour at most.
 `CASE=path/case.yaml` takes another place than Atsuma, Hokkaido; `BUCKET=name` tries an export to Cloud Storage, too.
@@ -20,13 +20,17 @@ from landslide.cases.case import Case, load_case
 from landslide.errors import SourceError
 from landslide.features.terrain import terrain_bands
 from landslide.geo.grid import grid
+from landslide.sources.base import LayerRequest
 from landslide.sources.earthengine import session
+from landslide.sources.earthengine.export.layer import to_block
 from landslide.sources.earthengine.export.pixels import Pixels
 from landslide.sources.earthengine.expressions import inventory, sentinel1, sentinel2, terrain, water
-from landslide.sources.earthengine.image import NODATA
-from landslide.sources.earthengine.query import answer, patiently
-from landslide.sources.earthengine.source import PART, EarthEngine
+from landslide.sources.earthengine.image import NODATA, layer_image, names_of
+from landslide.sources.earthengine.query import get_info, with_retries
+from landslide.sources.earthengine.source import EarthEngine
+from tests.helpers.parity import GAP, whole_layer
 
+pytestmark = pytest.mark.live
 ATSUMA = {
     "id": "live-atsuma",
     "event_date": "2018-09-06",
@@ -57,7 +61,7 @@ def box(case: Case) -> GeoBox:
 
 def ask(image: ee.Image, box: GeoBox, connected: session.Session, band: str = "value") -> NDArray[np.float32]:
     pixels = Pixels(image.rename(band).toFloat(), box, (band,), "landslide-live", connected)
-    return patiently(lambda: pixels.fetch((slice(0, box.shape.y), slice(0, box.shape.x))))[0]
+    return with_retries(lambda: pixels.fetch((slice(0, box.shape.y), slice(0, box.shape.x))))[0]
 
 
 def test_a_pixel_lies_where_our_grid_has_it(box: GeoBox, connected: session.Session) -> None:
@@ -110,36 +114,45 @@ def test_slopes_are_those_of_neighbouring_cells(case: Case, box: GeoBox, connect
 
 
 def test_the_collections_have_the_bands_and_properties_we_name(case: Case, connected: session.Session) -> None:
-    source = EarthEngine(case, case.source)  # type: ignore[arg-type]
-    assert source.recipe.radar is not None
-    assert source.recipe.optical is not None
-    stated = source.recipe.radar.scenes[0].properties or {}
-    print("radar:", dict(stated), "orbits", sentinel1.paired(source.recipe.radar.scenes))
-    print("scenes with a cloud score:", f"{source.recipe.optical.linked:.0%}")
-    assert stated["orbitProperties_pass"] in ("ASCENDING", "DESCENDING")
+    found = EarthEngine(case, case.source).find_scenes()  # type: ignore[arg-type]
+    radar, optical = found.layers["sentinel1"].scenes, found.layers["sentinel2"].scenes
+    properties = radar[0].properties
+    print("radar:", properties, "orbits", sentinel1.paired_orbits(radar))
+    print("scenes with a cloud score:", f"{sentinel2.scored_share(optical):.0%}")
+    assert properties["orbitProperties_pass"] in ("ASCENDING", "DESCENDING")
     for asset, names in ((sentinel2.SCORES, [sentinel2.SCORE]), (terrain.GLO30, ["DEM", "WBM"])):
-        assert set(names) <= set(answer(ee.ImageCollection(asset).first().bandNames())), asset
-    assert "occurrence" in answer(ee.Image(water.OCCURRENCE).bandNames())
+        assert set(names) <= set(get_info(ee.ImageCollection(asset).first().bandNames())), asset
+    assert "occurrence" in get_info(ee.Image(water.OCCURRENCE).bandNames())
 
 
 def test_a_case_comes_whole_and_plausible(case: Case, connected: session.Session, tmp_path: Path) -> None:
     source = EarthEngine(case, case.source)  # type: ignore[arg-type]
-    height, width = source.parts[PART].shape
-    stack = np.full((len(source.bands), height, width), 7777, "float32")
-    for roi, block in source.export(PART, tmp_path):
-        stack[(slice(None), *roi)] = np.stack([block.values[band] for band in source.bands])
-    assert not (stack == 7777).any(), "tiles leave no gap"
-    by_name = dict(zip(source.bands, stack, strict=True))
-    for name, (low, high) in RANGES.items():
-        seen = by_name[name][np.isfinite(by_name[name])]
-        print(f"{name}: {len(seen) / height / width:.0%} observed, {seen.min():.2f} … {seen.max():.2f}")
-        assert len(seen) > 0, name
-        assert low <= np.median(seen) <= high, name
-    part = (slice(10, 60), slice(20, 70))
-    again = source.read(PART, part)
-    for name, plane in again.values.items():
-        assert np.array_equal(plane, by_name[name][part], equal_nan=True), f"{name} depends on the tile it is asked in"
-    print(source.account())
+    found = source.find_scenes()
+    for layer, request in found.layers.items():
+        whole = whole_layer(source, found, layer, tmp_path / layer)
+        for name, plane in whole.values.items():
+            assert not (plane == GAP).any(), f"tiles leave no gap in {name}"
+        for name in RANGES.keys() & whole.values.keys():
+            seen = whole.values[name][np.isfinite(whole.values[name])]
+            print(f"{name}: {seen.size / whole.values[name].size:.0%} observed, {seen.min():.2f} … {seen.max():.2f}")
+            low, high = RANGES[name]
+            assert low <= np.median(seen) <= high, name
+        part = (slice(10, 60), slice(20, 70))
+        again = one_request(request, grid(case), part, connected)
+        for name, plane in again.items():
+            same = np.array_equal(plane, whole.values[name][part], equal_nan=True)
+            assert same, f"{name} depends on the tile it is asked in"
+        print(source.account())
+    asked = {band for request in found.layers.values() for band in request.bands}
+    assert asked >= RANGES.keys()
+
+
+def one_request(
+    request: LayerRequest, box: GeoBox, part: tuple[slice, slice], connected: session.Session
+) -> dict[str, NDArray[np.float32]]:
+    """A part of a layer's bands, asked for in one request."""
+    pixels = Pixels(layer_image(request, box), box, names_of(request), "landslide-live", connected)
+    return dict(to_block(with_retries(lambda: pixels.fetch(part)), request).values)
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -155,15 +168,17 @@ def test_an_export_to_a_bucket_is_the_same(case: Case, connected: session.Sessio
     config: Any = case.source
     small = config.model_copy(update={"sentinel1": None, "sentinel2": None})
     by_tiles = EarthEngine(case, small)
-    way = small.export.model_copy(update={"method": "bucket", "bucket": bucket})
-    by_bucket = EarthEngine(case, small.model_copy(update={"export": way}))
-    tiles = {str(roi): block for roi, block in by_tiles.export(PART, tmp_path / "tiles")}
-    files = {str(roi): block for roi, block in by_bucket.export(PART, tmp_path / "files")}
-    print(by_bucket.account()["charged"])
-    for band in by_tiles.bands:
-        assert _assembled(tiles, band) == pytest.approx(_assembled(files, band), nan_ok=True), band
+    settings = small.export.model_copy(update={"method": "bucket", "bucket": bucket})
+    by_bucket = EarthEngine(case, small.model_copy(update={"export": settings}))
+    found = by_tiles.find_scenes()
+    tiles = whole_layer(by_tiles, found, "terrain", tmp_path / "tiles")
+    files = whole_layer(by_bucket, found, "terrain", tmp_path / "files")
+    account = by_bucket.account()
+    assert account is not None
+    print(account["charged"])
+    for band, plane in tiles.values.items():
+        assert total(plane) == pytest.approx(total(files.values[band]), nan_ok=True), band
 
 
-def _assembled(blocks: dict[str, Any], band: str) -> float:
-    """The sum of a band over all blocks, whatever their layout."""
-    return float(sum(np.nansum(block.values[band], dtype="float64") for block in blocks.values()))
+def total(plane: NDArray[np.float32]) -> float:
+    return float(np.nansum(plane, dtype="float64"))

@@ -14,15 +14,14 @@ import pytest
 
 from flows.training.train_ensemble import train_ensemble
 from landslide.artifacts.remote import RemoteStore
-from landslide.artifacts.store import MANIFEST, verify
+from landslide.artifacts.store import MANIFEST, SHARED, verify
 from landslide.progress import reporting
-from tasks.stage import SHARED
 from tests.helpers.archives import toy_experiment
-from tests.helpers.browser import Heard
 from tests.helpers.object_store import s3
-from tests.integration.conftest import prefect_home  # noqa: F401
+from tests.helpers.progress import ProgressRecorder
 from tests.integration.test_engines import deploy, trained, worker
 
+pytestmark = pytest.mark.usefixtures("prefect_home")
 LOSSES = ["bce", "dice", "focal", "jaccard", "lovasz"]
 
 
@@ -62,7 +61,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.parametrize("victim", ["worker", "run", "member"])
 def test_a_grid_in_shards_outlives_a_kill(tmp_path: Path, bucket: str, victim: str) -> None:
     """Of two workers one is killed, or the run that it does, or a member of that, in the middle of training."""
-    head, afar, heard = tmp_path / "head", tmp_path / "afar", Heard()
+    head, afar, heard = tmp_path / "head", tmp_path / "afar", ProgressRecorder()
     path = toy_experiment(tmp_path, device="cpu", losses=LOSSES, epochs=30, samples_per_epoch=32)
     deploy(afar)
     with worker("one") as one, worker("two"), reporting(heard):

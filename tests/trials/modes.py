@@ -19,6 +19,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.training.train_ensemble import train_ensemble
 from landslide.artifacts.store import MANIFEST
+from landslide.evaluation.results import EvaluationReport
 from landslide.experiment import FAST, Experiment, load_experiment
 from landslide.models.losses import LOSSES
 from landslide.simulation.world import simulate_world
@@ -86,8 +87,7 @@ def _write(world: Path, path: Path, changes: Mapping[str, Any]) -> Path:
 def _run(path: Path, store: Path) -> tuple[float, float]:
     """The ensemble's F1 over the test cases, and the seconds of all members together."""
     results = train_ensemble(path, store)
-    metrics = json.loads((results["all"] / "metrics.json").read_text())
-    return metrics["pooled"]["f1"], _seconds(load_experiment(path)[0], store)
+    return EvaluationReport.read(results["all"]).pooled.f1, _seconds(load_experiment(path)[0], store)
 
 
 def _seconds(settings: Experiment, store: Path) -> float:

@@ -1,4 +1,4 @@
-"""Pictures of the trials: the map beside what the eye sees."""
+"""Pictures of the trials on real scenes: satellite images and the map side by side."""
 
 from pathlib import Path
 
@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from landslide.cases.case import Case
+from landslide.datasets.stack import Stack
 from landslide.geo.raster import Reader
+from landslide.plotting.style import OUTLINE
 
 COLOURS = ("B4", "B3", "B2")
-LINE, TRUTH = "#00e5ff", "#111111"
+TRUTH = "#111111"
 DETAIL = (141.915, 42.712, 141.950, 42.735)  # west, south, east, north: hills south of the Atsuma river
 Extent = tuple[float, float, float, float]
 
 
-def beside(result: Path, data: Path, folder: Path) -> None:
+def before_and_after(result: Path, data: Path, folder: Path) -> None:
     """`overview.png` and `detail.png`: images before and after, and the map's outlines over the image after.
 
     `data` holds the folders `pre-event` and `post-event`; `result` is a finished map.
     """
-    (before, extent), (after, _) = (_photograph(data / f"{when}-event") for when in ("pre", "post"))
+    (before, extent), (after, _) = (_composite(data / f"{side}-event") for side in ("pre", "post"))
     outlines = gpd.read_file(result / "landslides.gpkg").to_crs("EPSG:4326")
     west, south, east, north = extent
     figure = _figure(8, 13.6)
@@ -34,7 +36,7 @@ def beside(result: Path, data: Path, folder: Path) -> None:
     mapped = after.copy()
     mapped[np.isnan(before).any(-1)] *= 0.35
     _show(bottom, mapped, extent, "Mapped (outlines); dark: not observed, no image before")
-    _outline(bottom, outlines, LINE, 0.5)
+    _outline(bottom, outlines, OUTLINE, 0.5)
     for axes in (top, bottom):
         axes.set(xlim=(west, east), ylim=(south, north))
     _save(figure, folder / "overview.png", 64)
@@ -45,16 +47,16 @@ def beside(result: Path, data: Path, folder: Path) -> None:
     ):
         _show(axes, picture, extent, title)
         axes.set(xlim=DETAIL[::2], ylim=DETAIL[1::2])
-    _outline(figure.axes[-1], outlines, LINE, 0.9)
+    _outline(figure.axes[-1], outlines, OUTLINE, 0.9)
     figure.axes[-1].set(xlim=DETAIL[::2], ylim=DETAIL[1::2])
     _save(figure, folder / "detail.png", 70)
 
 
 def changes(case: Case, maps: dict[str, Path], stack: Path, folder: Path) -> None:
-    """`kaikoura.png`: the changes that went in, the inventory, and the probability by each band set."""
+    """`kaikoura.png`: the change bands, the inventory, and the probability by each band set."""
     names = {"dndvi_median": "Change of NDVI", "rg_change": "Change of red over green"}
     panels: list[tuple[str, NDArray[np.float32], str, float]] = []
-    with Reader(stack / "scene.stack.tif") as reader:
+    with Stack.open(stack).reader("scene") as reader:
         box, crs = reader.geobox.boundingbox, str(reader.geobox.crs)
         panels += [(title, reader.read([name])[0], "RdBu", 0.6) for name, title in names.items()]
     for band_set, result in maps.items():
@@ -70,7 +72,7 @@ def changes(case: Case, maps: dict[str, Path], stack: Path, folder: Path) -> Non
     _save(figure, folder / "kaikoura.png", 60)
 
 
-def _photograph(folder: Path) -> tuple[NDArray[np.float32], Extent]:
+def _composite(folder: Path) -> tuple[NDArray[np.float32], Extent]:
     """(y, x, 3) red, green, blue stretched to 0-1, NaN where there is no image, and west, south, east, north."""
     planes = []
     for colour in COLOURS:
@@ -102,7 +104,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path, dpi: int) -> None:
-    """As PNG of at most 96 colours, so that it stays small."""
+    """Write a PNG of at most 96 colours, to keep it small."""
     figure.savefig(path, dpi=dpi, bbox_inches="tight")
     with Image.open(path) as picture:
         picture.convert("RGB").quantize(96).save(path, optimize=True)

@@ -1,4 +1,4 @@
-"""Pictures of docs/evaluation.md, of made-up events: `python -m tests.trials.pictures_evaluation docs/pictures`."""
+"""Pictures of docs/evaluation.md, from made-up events: `python -m tests.trials.pictures_evaluation docs/pictures`."""
 
 import sys
 from pathlib import Path
@@ -12,21 +12,22 @@ from PIL import Image
 from scipy import ndimage, special
 
 from landslide.metrics.bootstrap import Interval, over_events, over_landslides, unit_counts
-from landslide.metrics.objects import SHARES, Objects, half_detected, logistic, object_scores, size_units
+from landslide.metrics.objects import SHARES, Objects, half_detected, logistic, object_scores
 from landslide.metrics.pixel import SCORES
-from landslide.metrics.ranking import at_precision, average_precision, best_f, cheapest, curve, histogram
-from landslide.plotting.style import ACCENT, INK, SOFT, WARM
+from landslide.metrics.ranking import at_precision, average_precision, best_f, curve, histogram, min_cost
+from landslide.plotting.style import ACCENT, INK, LIGHT, NOTHING, PALE, WARM
 from landslide.simulation.world.slides import draw_areas
 
 PIXEL_M2, SIDE = 100.0, 512
-PALE, LIGHT = "#eef3f5", "#5aa9bf"
+BEYOND, ALARM, MISSED = "#b9dbe5", "#eba998", "#cfd6d9"  # pale areas under coloured outlines
 EVENTS = {"A": 1.6, "B": 1.1, "C": 0.8, "D": 1.3, "E": 0.55, "F": 1.0}
 MINIMUM_M2 = 300
+EDGES = [100.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5]  # of the size classes, as far as they are drawn
 Scene = tuple[NDArray[np.bool_], NDArray[np.float64]]
 
 
 def made_up(random: np.random.Generator, skill: float) -> Scene:
-    """Truth and probability (y, x): ellipses with areas as landslides have, seen the better the larger they are."""
+    """Truth and probability (y, x): ellipses with the areas of landslides, larger ones with a stronger signal."""
     truth, signal = np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE))
     y, x = np.mgrid[:SIDE, :SIDE]
     for area in draw_areas(random, total=0.03 * SIDE**2 * PIXEL_M2, largest=2e5):
@@ -43,7 +44,7 @@ def made_up(random: np.random.Generator, skill: float) -> Scene:
 
 
 def mapped_of(probability: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    """What a map delivers: above the threshold, without patches below the minimum mapping unit."""
+    """A map as delivered: above the threshold, without patches below the minimum mapping unit."""
     labels, _ = ndimage.label(probability > threshold, np.ones((3, 3)))
     large = np.bincount(labels.ravel()) * PIXEL_M2 >= MINIMUM_M2
     large[0] = False
@@ -51,7 +52,7 @@ def mapped_of(probability: NDArray[np.float64], threshold: float) -> NDArray[np.
 
 
 def objects_picture(scenes: dict[str, Scene], threshold: float, path: Path) -> None:
-    """A detail of a map, object by object, and how the chance to be found grows with size."""
+    """A detail of a map, object by object, and how the detection rate grows with size."""
     figure = _figure(11.5, 5.3)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     truth, probability = scenes["B"]
@@ -66,14 +67,14 @@ def objects_picture(scenes: dict[str, Scene], threshold: float, path: Path) -> N
 
 
 def _detail(axes: Axes, truth: NDArray[np.bool_], mapped: NDArray[np.bool_]) -> None:
-    picture = np.full((*truth.shape, 3), _rgb(PALE))
+    picture = np.full((*truth.shape, 3), _rgb(NOTHING))
     patches, number = ndimage.label(mapped, np.ones((3, 3)))
     on_truth = ndimage.mean(truth, patches, np.arange(1, number + 1))
     false = np.isin(patches, 1 + np.flatnonzero(on_truth < SHARES[0]))
-    picture[mapped & ~truth] = _rgb("#b9dbe5")
+    picture[mapped & ~truth] = _rgb(BEYOND)
     picture[mapped & truth] = _rgb(LIGHT)
-    picture[false] = _rgb("#eba998")
-    picture[truth & ~mapped] = _rgb("#cfd6d9")
+    picture[false] = _rgb(ALARM)
+    picture[truth & ~mapped] = _rgb(MISSED)
     axes.imshow(picture, interpolation="nearest")
     slides, number = ndimage.label(truth, np.ones((3, 3)))
     for index in range(1, number + 1):
@@ -91,7 +92,7 @@ def _detail(axes: Axes, truth: NDArray[np.bool_], mapped: NDArray[np.bool_]) -> 
         ("found at 50 %", ACCENT, "-"), ("found at 20 % only", INK, "--"), ("missed", WARM, ":"),
     ):  # fmt: skip
         axes.plot([], [], color=colour, ls=style, label=label)
-    for label, colour in (("mapped, true", LIGHT), ("mapped beyond", "#b9dbe5"), ("false alarm", "#eba998")):
+    for label, colour in (("mapped, true", LIGHT), ("mapped beyond", BEYOND), ("false alarm", ALARM)):
         axes.plot([], [], "s", color=colour, ms=8, label=label)
     axes.set(xticks=[], yticks=[])
     axes.set_title("Landslides and how much of each is mapped", fontsize=10, color=INK)
@@ -100,46 +101,56 @@ def _detail(axes: Axes, truth: NDArray[np.bool_], mapped: NDArray[np.bool_]) -> 
 
 def _by_size(axes: Axes, events: dict[str, Objects]) -> None:
     everything = Objects.pooled(events.values())
-    edges = [100.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5]
-    line = np.geomspace(100, 2e5, 200)
     for share, colour, shift in zip(SHARES, (LIGHT, ACCENT), (0.94, 1.06), strict=True):
-        scores = object_scores(everything, share)
-        for size, low, high in zip(scores.sizes, edges, edges[1:], strict=False):
-            if size.detection_rate is not None:
-                place = np.sqrt(low * high) * shift
-                error = np.sqrt(size.detection_rate * (1 - size.detection_rate) / size.landslides)
-                axes.errorbar(place, size.detection_rate, error, fmt="o", ms=6, color=colour, mec="white", elinewidth=1)
-        x = np.log10(everything.true_m2)
-        beta = logistic(x - 3.5, everything.found(share).astype("float64"), np.ones(x.size))
-        axes.plot(line, special.expit(beta[0] + beta[1] * (np.log10(line) - 3.5)), color=colour, lw=2,
-                  label=f"found at {100 * share:.0f} %")  # fmt: skip
-        areas, units = size_units(events, share)
-        half = over_landslides(units, resamples=1000).interval(
-            lambda sums, areas=areas: half_detected(areas, sums[..., 0, :], sums[..., 1, :])
-        )
-        if half is not None:
-            axes.axvspan(half.low, half.high, color=colour, alpha=0.13, lw=0)
-            axes.plot([half.value] * 2, [0, 0.5], color=colour, lw=1, ls="--")
-            side, aside = ("left", 5) if share == SHARES[1] else ("right", -5)
-            axes.annotate(f"{round(half.value, -2):,.0f} m²", (half.value, 0.02), xytext=(aside, 0), ha=side,
-                          textcoords="offset points", fontsize=8.5, color=colour, weight="bold")  # fmt: skip
-    for size, low, high in zip(object_scores(everything, 0.5).sizes, edges, edges[1:], strict=False):
+        _rates(axes, everything, share, colour, shift)
+        _half(axes, events, share, colour)
+    for size, low, high in zip(object_scores(everything, 0.5).sizes, EDGES, EDGES[1:], strict=False):
         axes.text(np.sqrt(low * high), 1.02, f"{size.landslides}", ha="center", fontsize=8, color=INK)
-        axes.axvline(high, color=SOFT, lw=0.5, ls=":")
-    axes.text(
-        0.5,
-        1.075,
-        "landslides of each size class",
-        transform=axes.transAxes,
-        fontsize=8,
-        color=INK,
-        va="center",
-        ha="center",
-    )
-    axes.axhline(0.5, color=SOFT, lw=0.8)
+        axes.axvline(high, color=PALE, lw=0.5, ls=":")
+    axes.text(0.5, 1.075, "landslides of each size class", transform=axes.transAxes, fontsize=8, color=INK,
+              va="center", ha="center")  # fmt: skip
+    axes.axhline(0.5, color=PALE, lw=0.8)
     axes.set(xscale="log", xlim=(100, 3e5), ylim=(0, 1), xlabel="area of the landslide, m²", ylabel="share found")
     axes.legend(frameon=False, fontsize=9, loc="center right", bbox_to_anchor=(1, 0.3))
     _plain(axes)
+
+
+def _rates(axes: Axes, everything: Objects, share: float, colour: str, shift: float) -> None:
+    """The detection rate of each size class, and the regression on log area."""
+    for size, low, high in zip(object_scores(everything, share).sizes, EDGES, EDGES[1:], strict=False):
+        if size.detection_rate is not None:
+            error = np.sqrt(size.detection_rate * (1 - size.detection_rate) / size.landslides)
+            axes.errorbar(np.sqrt(low * high) * shift, size.detection_rate, error, fmt="o", ms=6, color=colour,
+                          mec="white", elinewidth=1)  # fmt: skip
+    x, line = np.log10(everything.true_m2), np.geomspace(100, 2e5, 200)
+    beta = logistic(x - 3.5, everything.found(share).astype("float64"), np.ones(x.size))
+    axes.plot(line, special.expit(beta[0] + beta[1] * (np.log10(line) - 3.5)), color=colour, lw=2,
+              label=f"found at {100 * share:.0f} %")  # fmt: skip
+
+
+def _half(axes: Axes, events: dict[str, Objects], share: float, colour: str) -> None:
+    """The area at which half are detected, with its interval."""
+    areas, units = size_units(events, share)
+    half = over_landslides(units, resamples=1000).interval(
+        lambda sums: half_detected(areas, sums[..., 0, :], sums[..., 1, :])
+    )
+    if half is None:
+        return
+    axes.axvspan(half.low, half.high, color=colour, alpha=0.13, lw=0)
+    axes.plot([half.value] * 2, [0, 0.5], color=colour, lw=1, ls="--")
+    side, offset = ("left", 5) if share == SHARES[1] else ("right", -5)
+    axes.annotate(f"{round(half.value, -2):,.0f} m²", (half.value, 0.02), xytext=(offset, 0), ha=side,
+                  textcoords="offset points", fontsize=8.5, color=colour, weight="bold")  # fmt: skip
+
+
+def size_units(events: dict[str, Objects], share: float) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """The areas (n,) in m² of all landslides, and by event units (landslide, 2, n): detected, and all, of each area."""
+    areas = np.unique(np.concatenate([objects.true_m2 for objects in events.values()]))
+    units = {}
+    for name, objects in events.items():
+        number = (objects.true_m2[:, None] == areas).astype("float64")
+        units[name] = np.stack([number * objects.found(share)[:, None], number], 1)
+    return areas, units
 
 
 def scores_picture(scenes: dict[str, Scene], threshold: float, path: Path) -> None:
@@ -164,7 +175,7 @@ def _precision_recall(axes: Axes, counted: NDArray[np.int64]) -> None:
     for name, cut, colour, place in (
         ("best F1", best_f(counted), INK, (8, 6)),
         ("precision ≥ 0.9", at_precision(counted, 0.9), LIGHT, (8, 3)),
-        ("a miss costs five\nfalse alarms", cheapest(counted, 5), WARM, (8, 0)),
+        ("a miss costs five\nfalse alarms", min_cost(counted, 5), WARM, (8, 0)),
     ):
         if cut is not None and cut.counts.recall is not None:
             point = (cut.counts.recall, cut.counts.precision)
@@ -181,12 +192,12 @@ def _reliability(axes: Axes, counted: NDArray[np.int64]) -> None:
     number = coarse.sum(0)
     middle = (np.arange(10) + 0.5) / 10
     happened = coarse[1] / np.maximum(number, 1)
-    axes.plot([0, 1], [0, 1], color=SOFT, lw=1)
+    axes.plot([0, 1], [0, 1], color=PALE, lw=1)
     axes.plot(middle, happened, "o-", color=ACCENT, lw=2, ms=6, mec="white")
     axes.vlines(middle, np.minimum(middle, happened), np.maximum(middle, happened), color=WARM, lw=1.2)
     ece = float((number / number.sum() * np.abs(happened - middle)).sum())
-    axes.text(0.04, 0.9, f"ECE {ece:.3f}:\nthe red gaps, weighed by pixels", fontsize=8.5, color=WARM)
-    axes.text(0.34, 0.37, "as it should be", fontsize=8, color=INK, rotation=44, rotation_mode="anchor")
+    axes.text(0.04, 0.9, f"ECE {ece:.3f}:\nthe red gaps, weighted by pixels", fontsize=8.5, color=WARM)
+    axes.text(0.34, 0.37, "perfectly calibrated", fontsize=8, color=INK, rotation=44, rotation_mode="anchor")
     axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="probability on the map", ylabel="share that is landslide")
     axes.set_title("Reliability", fontsize=10, color=INK)
     _plain(axes)
@@ -204,7 +215,7 @@ def _intervals(axes: Axes, units: dict[str, NDArray[np.int64]]) -> None:
         for name_, event in units.items():
             value = float(SCORES[name](event.sum(0)))
             axes.plot(
-                value, row, "|", color=SOFT, ms=13, mew=1.5, label="each event" if row + (name_ != "A") == 0 else None
+                value, row, "|", color=PALE, ms=13, mew=1.5, label="each event" if row + (name_ != "A") == 0 else None
             )
         _bar(axes, between.interval(SCORES[name]), row + 0.14, LIGHT, "over events" if row == 0 else None)
         _bar(axes, within.interval(SCORES[name]), row - 0.14, ACCENT, "over landslides" if row == 0 else None)

@@ -17,6 +17,7 @@ from rasterio.warp import transform_bounds
 
 from flows.cli.console import UNUSABLE, fail, session, show, show_rows
 from landslide.errors import InputError
+from landslide.evaluation.results import EvaluationReport, Scores
 
 WORLD = {"events": 6, "size": 320, "seed": 7}
 CHIPS = {"train": ["1", "2", "3", "16", "27", "28", "38"], "validation": ["40", "41", "45", "72"]}
@@ -67,12 +68,11 @@ def landslide4sense(data: Path, out: Path) -> None:
         "crop": 128, "batch": 4, "background_fraction": 0.1, "ensemble_size": 9,
     })  # fmt: skip
     ensemble = train_ensemble(experiment, store)["landslide4sense"] / "ensemble"
-    metrics = _metrics(evaluate_ensemble(ensemble, [load_case(cases["validation"])], store))
-    members = metrics["members"]
+    report = EvaluationReport.read(evaluate_ensemble(ensemble, [load_case(cases["validation"])], store))
     show_rows(
         [
-            {"k": row["k"], "F1": row["pooled"]["f1"], "added": member["name"], "its own F1": member["f1"]}
-            for row, member in zip(metrics["curve"], members, strict=True)
+            {"k": row.k, "F1": row.pooled.f1, "added": member.name, "its own F1": member.pooled.f1}
+            for row, member in zip(report.curve, report.members, strict=True)
         ],
         "Landslide4Sense, validation chips: F1 over ensemble size",
     )
@@ -82,11 +82,11 @@ def hokkaido(data: Path, out: Path) -> None:
     """A map of the 2018 event by an ensemble of simulated events, with what visible bands and a DEM allow."""
     from flows.map_event import map_event
     from landslide.cases.case import load_case
-    from tests.trials.pictures import beside
+    from tests.trials.pictures import before_and_after
 
     case = load_case(_write(out / "hokkaido-2018" / "case.yaml", _hokkaido(data)))
     result = map_event(case, _simulated(out)["visible"] / "ensemble", out / "hokkaido-2018" / "map", out / "store")
-    beside(result, data, out / "hokkaido-2018")
+    before_and_after(result, data, out / "hokkaido-2018")
     show(json.loads((result / "summary.json").read_text()), False, case.title)
 
 
@@ -95,8 +95,8 @@ def kaikoura(data: Path, out: Path) -> None:
     from flows.evaluate_ensemble import evaluate_ensemble
     from flows.map_event import map_event
     from flows.prepare_cases import prepare_cases
+    from landslide.artifacts.store import ArtifactStore
     from landslide.cases.case import load_case
-    from tasks.stage import path
     from tests.trials.pictures import changes
 
     case = load_case(_write(out / "kaikoura-2016" / "case.yaml", _kaikoura(data)))
@@ -104,12 +104,12 @@ def kaikoura(data: Path, out: Path) -> None:
     rows, maps = [], {}
     for band_set in ("dndvi", "colour"):
         ensemble = results[band_set] / "ensemble"
-        metrics = _metrics(evaluate_ensemble(ensemble, [case], store))
+        report = EvaluationReport.read(evaluate_ensemble(ensemble, [case], store))
         maps[band_set] = map_event(case, ensemble, out / "kaikoura-2016" / f"map-{band_set}", store)
-        rows.append(_row(band_set, metrics["pooled"]) | {"members": metrics["size"]})
-    best = metrics["baseline_dndvi"]
-    rows.append(_row(f"dNDVI below {best['threshold']:.2f}", best["pooled"]) | {"members": None})
-    changes(case, maps, path(prepare_cases([case], store)[case.id], store), out / "kaikoura-2016")
+        rows.append(_row(band_set, report.pooled) | {"members": report.size})
+    best = report.baseline_dndvi
+    rows.append(_row(f"dNDVI below {best.threshold:.2f}", best.pooled) | {"members": None})
+    changes(case, maps, ArtifactStore(store).path(prepare_cases([case], store)[case.id]), out / "kaikoura-2016")
     show_rows(rows, f"{case.title}: scores against an incomplete inventory")
 
 
@@ -196,13 +196,8 @@ def _write(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return metrics
-
-
-def _row(name: str, scores: dict[str, Any]) -> dict[str, Any]:
-    return {"by": name, **{score: scores[score] for score in ("f1", "precision", "recall", "tp", "fp", "fn")}}
+def _row(name: str, scores: Scores) -> dict[str, Any]:
+    return {"by": name, **{score: getattr(scores, score) for score in ("f1", "precision", "recall", "tp", "fp", "fn")}}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from landslide.evaluation.results import EvaluationReport
 from landslide.experiment import load_experiment
 from landslide.models.architectures import ARCHITECTURES
 from landslide.models.losses import LOSSES
@@ -61,13 +62,13 @@ def _found(path: Path, store: Path) -> dict[str, object]:
     settings, _ = load_experiment(path)
     members = [Member.model_validate_json(file.read_text()) for file in store.glob(f"train/[!.]*/{MEMBER_FILE}")]
     each = len(settings.architectures) * len(settings.losses) * len(settings.learning_rates)
-    results = {name: store / "results" / settings.id / name / "metrics.json" for name in settings.band_sets}
+    results = {name: store / "results" / settings.id / name for name in settings.band_sets}
     return {
         "asked": each * len(settings.band_sets),
         "members": len(members),
         "diverged": sum(member.status == "diverged" for member in members),
         "median_member_seconds": round(statistics.median(member.seconds for member in members), 1),
-        "f1": {name: round(json.loads(file.read_text())["pooled"]["f1"], 3) for name, file in results.items()},
+        "f1": {name: round(EvaluationReport.read(folder).pooled.f1, 3) for name, folder in results.items()},
     }
 
 

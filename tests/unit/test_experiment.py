@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from landslide.bands import BAND_SETS, BANDS, known, positions
+from landslide.bands import BAND_SETS, BANDS, band_indices, check_bands
 from landslide.errors import BandError, InputError
 from landslide.experiment import load_experiment
 
@@ -107,23 +107,23 @@ def test_neighbours_on_two_sides_of_the_split_are_refused(tmp_path: Path) -> Non
 
 def test_band_sets_are_known_bands_and_directions_come_in_pairs() -> None:
     for bands in BAND_SETS.values():
-        known(bands)
+        check_bands(bands)
         kinds = [BANDS[band].symmetry for band in bands]
         assert kinds.count("north") == kinds.count("east")
 
 
 def test_bands_are_found_by_name_and_missing_ones_named() -> None:
-    assert positions(["c", "a"], ["a", "b", "c"], "file") == [2, 0]
+    assert band_indices(["c", "a"], ["a", "b", "c"], "file") == [2, 0]
     with pytest.raises(BandError, match=r"file has no band \['d'\]; it has \['a'\]"):
-        positions(["d"], ["a"], "file")
-    with pytest.raises(BandError, match="twice"):
-        known(["slope", "slope"])
+        band_indices(["d"], ["a"], "file")
+    with pytest.raises(BandError, match="is repeated"):
+        check_bands(["slope", "slope"])
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("selection: best", "unknown way 'best'.*paper, auto, top, forward"),
+        ("selection: best", "unknown selector 'best'.*paper, auto, top, forward"),
         ("threshold: f", "threshold"),
         ("calibration: yes", "calibration"),
     ],
@@ -137,3 +137,24 @@ def test_how_an_ensemble_is_chosen_is_checked_before_anything_runs(tmp_path: Pat
         path.read_text().replace(line, "selection: stacked\nthreshold: precision 0.8\ncalibration: isotonic")
     )
     assert load_experiment(path)[0].threshold == "precision 0.8"
+
+
+def test_the_keys_of_the_last_release_are_read_with_a_warning_that_names_the_new_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = {
+        "rate": "one-cycle", "plateau": 7, "least_rate": 0.1, "average": 0.9, "samples": 64, "background": 0.3,
+        "halve_at": [2], "per_gpu": 2, "collapsed_after": 3, "selection": "everything", "preset": "quick",
+    }  # fmt: skip
+    experiment, _ = load_experiment(world(tmp_path, **old))
+    today = {
+        "lr_schedule": "one-cycle", "lr_patience": 7, "min_lr_ratio": 0.1, "ema_decay": 0.9, "samples_per_epoch": 64,
+        "background_fraction": 0.3, "halving_epochs": (2,), "members_per_gpu": 2, "stop_collapsed_after": 3,
+        "selection": "all_members",
+    }  # fmt: skip
+    assert experiment.model_dump(include=set(today)) == today
+    for new in today.keys() - {"selection"}:
+        assert f"is now called `{new}`" in caplog.text
+    assert "is now called `all_members`" in caplog.text
+    with pytest.raises(InputError, match="`rate` is the old name of `lr_schedule`; give the new one alone"):
+        load_experiment(world(tmp_path, rate="plateau", lr_schedule="plateau"))

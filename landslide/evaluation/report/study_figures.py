@@ -1,27 +1,29 @@
-"""Figures of studies: events left out, options beside each other, sizes, clouds."""
+"""Figures of studies: leave-one-event-out, ablations, ensemble sizes, clouds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from landslide.evaluation.cross_validation import Crossed
-from landslide.metrics.pixel import Counts
-from landslide.plotting.style import ACCENT, INK, SOFT, WARM, canvas, save
+from landslide.plotting.style import ACCENT, GRID, INK, PALE, SERIES, WARM, canvas, save
+
+if TYPE_CHECKING:
+    from landslide.evaluation.cross_validation import CrossValidation
+    from landslide.evaluation.results import Scores
 
 
-def draw_events(band_sets: Mapping[str, Crossed], title: str, path: Path) -> None:
+def draw_events(band_sets: Mapping[str, CrossValidation], title: str, path: Path) -> None:
     """F1 on each event that was left out, with intervals over landslides; a panel for each band set."""
     names = list(next(iter(band_sets.values())).events)
     figure = Figure(figsize=(3.2 + 2.6 * len(band_sets), 1.4 + 0.34 * len(names)), layout="constrained")
     figure.suptitle(title, fontsize=10, color=INK)
     panels = figure.subplots(1, len(band_sets), sharey=True, squeeze=False)[0]
-    for axes, (band_set, crossed) in zip(panels, band_sets.items(), strict=True):
-        _panel(axes, crossed, band_set)
+    for axes, (band_set, folds) in zip(panels, band_sets.items(), strict=True):
+        _event_panel(axes, folds, band_set)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
@@ -30,40 +32,38 @@ def draw_events(band_sets: Mapping[str, Crossed], title: str, path: Path) -> Non
     save(figure, path)
 
 
-def _panel(axes: Any, crossed: Crossed, band_set: str) -> None:
-    for place, event in enumerate(crossed.events.values()):
+def _event_panel(axes: Any, folds: CrossValidation, band_set: str) -> None:
+    events = list(folds.events.values())
+    for row, event in enumerate(events):
         if event.interval is not None:
-            axes.plot(event.interval, [place, place], color=ACCENT, lw=1.4)
-    places = range(len(crossed.events))
-    axes.scatter([_f1(event.paper) for event in crossed.events.values()], places, s=22, color=SOFT,
-                 label="published way, same fold", zorder=2)  # fmt: skip
-    axes.scatter([_f1(event.counts) for event in crossed.events.values()], places, s=34, color=ACCENT, ec="white",
+            axes.plot(event.interval, [row, row], color=ACCENT, lw=1.4)
+    rows = range(len(events))
+    axes.scatter([_f1(event.paper) for event in events], rows, s=22, color=PALE,
+                 label="published selector, same fold", zorder=2)  # fmt: skip
+    axes.scatter([_f1(event.scores) for event in events], rows, s=34, color=ACCENT, ec="white",
                  label="delivered, 95 % over landslides", zorder=3)  # fmt: skip
-    axes.axvline(_f1(crossed.pooled), color=WARM, lw=1.2, ls="--", label="delivered, all events pooled")
+    axes.axvline(_f1(folds.pooled), color=WARM, lw=1.2, ls="--", label="delivered, all events pooled")
     axes.set(xlim=(0, 1), xlabel="F1 on the event left out")
-    axes.set_title(f"{band_set}: {_f1(crossed.pooled):.3f}")
-    axes.grid(axis="x", color="#e3e8ea", lw=0.7)
+    axes.set_title(f"{band_set}: {_f1(folds.pooled):.3f}")
+    axes.grid(axis="x", color=GRID, lw=0.7)
     axes.set_axisbelow(True)
 
 
-def _f1(counts: Counts) -> float:
-    return np.nan if counts.f1 is None else counts.f1
-
-
-COLORS = (ACCENT, WARM, "#6a8d3c", "#8b6bb1", "#c2962f", INK)
+def _f1(scores: Scores) -> float:
+    return np.nan if scores.f1 is None else scores.f1
 
 
 def draw_options(answers: Mapping[str, Any], title: str, path: Path) -> None:
-    """F1 of each option as a bar with its interval, and a dot for each event."""
+    """F1 of each option as a bar with its interval, and a dot for each event; `answers` are those of `options`."""
     figure, axes = canvas(6.4, 1.5 + 0.5 * len(answers))
-    for place, (color, answer) in enumerate(zip(COLORS * len(answers), answers.values(), strict=False)):
+    for row, (color, answer) in enumerate(zip(SERIES * len(answers), answers.values(), strict=False)):
         f1 = answer["f1"] or 0.0
-        axes.barh(place, f1, 0.55, color=color, alpha=0.85, zorder=2)
+        axes.barh(row, f1, 0.55, color=color, alpha=0.85, zorder=2)
         if answer["interval"] is not None:
-            axes.plot(answer["interval"], [place, place], color=INK, lw=1.3, zorder=4)
+            axes.plot(answer["interval"], [row, row], color=INK, lw=1.3, zorder=4)
         events = [value or 0.0 for value in answer["events"].values()]
-        axes.scatter(events, [place] * len(events), s=18, color="white", ec=INK, lw=0.8, zorder=5)
-        axes.annotate(f"{f1:.3f}", (0.01, place), va="center", color="white", fontsize=8, zorder=6)
+        axes.scatter(events, [row] * len(events), s=18, color="white", ec=INK, lw=0.8, zorder=5)
+        axes.annotate(f"{f1:.3f}", (0.01, row), va="center", color="white", fontsize=8, zorder=6)
     axes.set_yticks(range(len(answers)), list(answers))
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), title=title, xlabel="F1 on test events; line: 95 % over landslides, dots: events")
@@ -71,45 +71,56 @@ def draw_options(answers: Mapping[str, Any], title: str, path: Path) -> None:
 
 
 def draw_sizes_of_all(answers: Mapping[str, Any], title: str, path: Path) -> None:
-    """Left, F1 over the number of members of each band set; right, the best size for each event, with those alike."""
-    places = sum(1 + len(answer["events"]) for answer in answers.values())
-    figure = Figure(figsize=(10.5, 2.6 + 0.13 * places), layout="constrained")
+    """Left, F1 over the number of members of each band set; right, the best size for each event, and sizes as good.
+
+    `answers` are those of `sizes`.
+    """
+    rows = sum(1 + len(answer["events"]) for answer in answers.values())
+    figure = Figure(figsize=(10.5, 2.6 + 0.13 * rows), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    for color, (name, answer) in zip(COLORS, answers.items(), strict=False):
-        k = np.arange(1, len(answer["curve"]) + 1)
-        left.plot(k, [value or np.nan for value in answer["curve"]], color=color, lw=2, label=name)
-        if answer["intervals"]:
-            low, high = zip(*answer["intervals"].values(), strict=True)
-            left.fill_between(list(answer["intervals"]), low, high, color=color, alpha=0.1, lw=0)
-    left.set(xlabel="members, ranked on validation (k)", ylabel="F1 on the test events", ylim=(0, 1))
-    left.legend(frameon=False, fontsize=8, loc="lower right")
-    place, names = 0, []
-    for color, (name, answer) in zip(COLORS, answers.items(), strict=False):
-        for event, best in {"all events": answer, **answer["events"]}.items():
-            right.scatter(best["alike"], [place] * len(best["alike"]), s=7, color=color, alpha=0.35)
-            right.scatter(best["best_size"], place, s=30, color=color, ec="white", zorder=3)
-            names.append(f"{name}, {event}")
-            place += 1
-    right.set_yticks(range(len(names)), names)
-    right.invert_yaxis()
-    right.set(xlabel="best size; small dots: F1 within 0.01 of it")
+    _curves(left, answers)
+    _best_sizes(right, answers)
     figure.suptitle(title, fontsize=10, color=INK)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     save(figure, path)
 
 
+def _curves(axes: Any, answers: Mapping[str, Any]) -> None:
+    for color, (name, answer) in zip(SERIES, answers.items(), strict=False):
+        k = np.arange(1, len(answer["curve"]) + 1)
+        axes.plot(k, [value or np.nan for value in answer["curve"]], color=color, lw=2, label=name)
+        if answer["intervals"]:
+            low, high = zip(*answer["intervals"].values(), strict=True)
+            axes.fill_between(list(answer["intervals"]), low, high, color=color, alpha=0.1, lw=0)
+    axes.set(xlabel="members, ranked on validation (k)", ylabel="F1 on the test events", ylim=(0, 1))
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _best_sizes(axes: Any, answers: Mapping[str, Any]) -> None:
+    names: list[str] = []
+    for color, (name, answer) in zip(SERIES, answers.items(), strict=False):
+        for event, best in {"all events": answer, **answer["events"]}.items():
+            row = len(names)
+            axes.scatter(best["alike"], [row] * len(best["alike"]), s=7, color=color, alpha=0.35)
+            axes.scatter(best["best_size"], row, s=30, color=color, ec="white", zorder=3)
+            names.append(f"{name}, {event}")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="best size; small dots: F1 within 0.01 of it")
+
+
 def draw_clouds(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
-    """Skill and the observed share over cloudiness."""
+    """F1 and the observed share over cloudiness; `rows` are those of `clouds`."""
     figure, axes = canvas(6.4, 4.2)
     x = [row["cloudiness"] for row in rows]
-    told = [row for row in rows if row["interval"] is not None]
-    if told:
-        low, high = zip(*(row["interval"] for row in told), strict=True)
-        axes.fill_between([row["cloudiness"] for row in told], low, high, color=ACCENT, alpha=0.12, lw=0)
-    axes.plot(x, [row["f1_observed"] for row in rows], "o-", color=ACCENT, label="F1 where the map says anything")
+    bounds = [(row["cloudiness"], *row["interval"]) for row in rows if row["interval"] is not None]
+    if bounds:
+        cloudiness, low, high = zip(*bounds, strict=True)
+        axes.fill_between(cloudiness, low, high, color=ACCENT, alpha=0.12, lw=0)
+    axes.plot(x, [row["f1_observed"] for row in rows], "o-", color=ACCENT, label="F1 of what is observed")
     axes.plot(x, [row["f1_all"] for row in rows], "o-", color=WARM, label="F1, not observed counted as missed")
-    axes.plot(x, [row["observed"] for row in rows], "--", color=SOFT, label="share of the area that is observed")
+    axes.plot(x, [row["observed"] for row in rows], "--", color=PALE, label="share of the area that is observed")
     axes.set(xlabel="mean cloud cover of a scene", ylabel="F1, share", ylim=(0, 1.02), title=title)
     axes.legend(frameon=False, fontsize=8, loc="lower left")
     save(figure, path)

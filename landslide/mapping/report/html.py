@@ -1,77 +1,87 @@
-"""The report: one HTML file for people on duty. It opens offline: pictures are inline, there is no script."""
+"""The report of a map: one HTML file for people on duty, which opens offline: pictures inline, no script."""
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.colors import to_hex
 from pyproj import CRS, Transformer
 
-from landslide import __version__
 from landslide.cases.fields import When
-from landslide.mapping.report import layers as pictured
-from landslide.plotting import blend
-from landslide.plotting import text as words
+from landslide.ensembles.ensemble import SCORES_FILE
+from landslide.evaluation.results import EvaluationReport
+from landslide.mapping.report import layers
+from landslide.plotting import blend, text
+from landslide.plotting.html import data_uri, environment
 
 if TYPE_CHECKING:
     import geopandas as gpd
+    from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
     from landslide.datasets.stack import Stack
     from landslide.ensembles.ensemble import Ensemble
     from landslide.mapping.report.layers import Layers
     from landslide.mapping.summary import MapSummary
+    from landslide.sources.base import Scene
 
 LISTED = 10
 RADAR, OPTICAL = "Sentinel-1 (radar)", "Sentinel-2 (optical)"
 SENSORS = {"s1": RADAR, "s2": OPTICAL, "sentinel-1": RADAR, "sentinel-2": OPTICAL, "dem": "Terrain model"}
-WINDOWS: tuple[When, ...] = ("pre", "post")
-SIDES = {"pre": "before", "post": "after"}
-SCORES = (
-    ("precision", "mapped pixels that are landslide"),
-    ("recall", "landslide pixels that were found"),
-    ("f1", "F1, both in one figure"),
-    ("iou", "overlap (IoU)"),
-    ("mcc", "Matthews correlation"),
-)
+SIDES: Mapping[When, str] = {"pre": "before", "post": "after"}
+
+
+@dataclass(frozen=True)
+class Acquisitions:
+    """The scenes of one sensor on one side of the event: how many, their days, orbits and range of clouds."""
+
+    sensor: str
+    side: str
+    count: int
+    days: list[str]
+    orbits: str
+    clouds: str
 
 
 def write(
     path: Path, stack: Stack, ensemble: Ensemble, summary: MapSummary, found: gpd.GeoDataFrame, view: Layers
 ) -> None:
-    """Write the report of a map."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"area": words.area, "percent": words.percent, "figure": _figure}
-    page = environment.get_template("report.html").render(
+    """Write the report of a map.
+
+    Args:
+        path: The HTML file.
+        stack: Of the case.
+        ensemble: That made the map; the report says how it did on its test cases, where it has been evaluated.
+        summary: Of the map.
+        found: The landslides, largest first.
+        view: The layers of the map at picture size.
+    """
+    page = environment(Path(__file__).parent).get_template("report.html")
+    scores = _scores(ensemble)
+    html = page.render(
         summary=summary,
         case=stack.info.case,
         where=_where(view.grid, stack),
         when=_when(stack),
-        verdict=words.landslides(summary.landslides),
         pictures=_pictures(view),
         ramp=_ramp(),
-        most_seen=pictured.most_seen(view),
+        most_seen=layers.most_seen(view),
         seen=_seen(summary),
-        scenes=_scenes(stack.info.scenes),
+        acquisitions=_acquisitions(stack.info.scenes),
         histogram=histogram(found["area_m2"].to_numpy()),
         largest=_largest(found),
-        scores=_scores(ensemble.scores()),
+        scores=scores,
+        members=_member_scores(scores),
         ensemble=ensemble.info,
         fingerprint=ensemble.fingerprint()[:12],
-        version=__version__,
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(html, encoding="utf-8")
 
 
 def _where(grid: GeoBox, stack: Stack) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def _where(grid: GeoBox, stack: Stack) -> dict[str, Any]:
     longitude, latitude = footprint.centroid.coords[0]
     part = stack.info.parts[0]
     return {
-        "place": words.place(grid),
+        "place": text.place(grid),
         "bounds": f"{west:.4f}°, {south:.4f}° to {east:.4f}°, {north:.4f}°",
         "crs": f"{CRS(str(grid.crs)).name} ({grid.crs})",
         "pixels": f"{part.width:,} × {part.height:,}",
@@ -91,79 +101,79 @@ def _where(grid: GeoBox, stack: Stack) -> dict[str, Any]:
 
 
 def _when(stack: Stack) -> dict[str, str]:
-    """The event's day and the windows looked at; scenes without a date are not given the window's."""
+    """The event's day and its windows; a window whose scenes have no date is not given the case's dates."""
     case = stack.info.case
-    event = words.day(case.event_date) if case.event_date else "not recorded"
-    dates = {when: [scene["date"] for scene in stack.info.scenes if scene["when"] == when] for when in WINDOWS}
-    undated = {when for when, days in dates.items() if days and not any(days)}
-    return {"event": event} | {
-        when: "images without a recorded date" if when in undated else words.window(case, when) for when in WINDOWS
-    }
+    windows: dict[str, str] = {}
+    for side in SIDES:
+        scenes = [scene for scene in stack.info.scenes if scene.side == side]
+        undated = bool(scenes) and not any(scene.date for scene in scenes)
+        windows[side] = "images without a recorded date" if undated else text.window(case, side)
+    return {"event": text.day(case.event_date) if case.event_date else "not recorded", **windows}
 
 
 def _pictures(view: Layers) -> dict[str, Any]:
-    shown = {
-        "ground": pictured.ground(view),
+    """Layers of the map as data URIs, and their size in pixels."""
+    images = {
+        "relief": layers.relief(view),
         "probability": blend.tinted(view.probability),
-        "outlines": pictured.lines(view),
-        "seen": pictured.sightings(view),
+        "outlines": layers.outlines(view),
+        "seen": layers.acquisitions(view),
     }
-    encoded = {name: base64.b64encode(blend.png(picture)).decode() for name, picture in shown.items()}
     height, width = view.shade.shape
-    return {"width": width, "height": height} | {k: f"data:image/png;base64,{text}" for k, text in encoded.items()}
+    return {"width": width, "height": height} | {name: data_uri(blend.png(image)) for name, image in images.items()}
 
 
 def _ramp() -> list[str]:
-    """Colours of probability 0 to 1 over light ground, for the legend."""
-    above = blend.tinted(np.linspace(0, 1, 11, dtype="float32")[None])
-    return [to_hex(colour / 255) for colour in blend.over(np.full_like(above, 225), above)[0, :, :3]]
+    """Colours of probability 0 to 1 over light grey, for the legend."""
+    return [to_hex(colour) for colour in blend.over_grey(np.linspace(0, 1, 11, dtype="float32")[None])[0]]
 
 
 def _seen(summary: MapSummary) -> list[dict[str, Any]]:
-    """The share seen per sensor and window: of those that the source counted, or of all where it counted none."""
+    """The share seen by sensor and side: of those that the source counted, or of all where it counted none."""
     counted = {name: share for name, share in summary.seen.items() if share is not None} or summary.seen
-    return [_seen_by(name, share) for name, share in counted.items()]
+    rows = []
+    for name, share in counted.items():
+        sensor, side = name.split("_")
+        rows.append({"sensor": SENSORS[sensor], "side": "before" if side == "pre" else "after", "share": share})
+    return rows
 
 
-def _seen_by(name: str, share: float | None) -> dict[str, Any]:
-    sensor, when = name.split("_")
-    return {"sensor": SENSORS[sensor], "when": f"{SIDES[when]} the event", "share": share}
+def _acquisitions(scenes: Sequence[Scene]) -> list[Acquisitions]:
+    """Scenes by sensor and side, before first."""
 
-
-def _scenes(scenes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Acquisitions by sensor and window, before first: how many, their days, orbits and clouds."""
-
-    def key(scene: dict[str, Any]) -> tuple[str, int, str]:
-        return scene["sensor"], {"pre": 0, "post": 1}.get(scene["when"], 2), scene["when"]
+    def key(scene: Scene) -> tuple[str, int]:
+        return scene.sensor, -1 if scene.side is None else list(SIDES).index(scene.side)
 
     rows = []
-    for (sensor, _, when), group in groupby(sorted(scenes, key=key), key):
+    for (sensor, _), group in groupby(sorted(scenes, key=key), key):
         of_group = list(group)
-        clouds = [scene["cloud_cover"] for scene in of_group if scene.get("cloud_cover") is not None]
+        side = of_group[0].side
+        clouds = [scene.cloud_cover for scene in of_group if scene.cloud_cover is not None]
         rows.append(
-            {
-                "sensor": SENSORS.get(sensor, sensor),
-                "when": SIDES.get(when, when),
-                "count": len(of_group),
-                "days": sorted({str(scene["date"]) for scene in of_group if scene.get("date")}),
-                "orbits": ", ".join(sorted({str(scene["orbit"]) for scene in of_group if scene.get("orbit")})),
-                "clouds": _span(clouds),
-            }
+            Acquisitions(
+                sensor=SENSORS.get(sensor, sensor),
+                side="" if side is None else SIDES[side],
+                count=len(of_group),
+                days=sorted({scene.date for scene in of_group if scene.date}),
+                orbits=", ".join(sorted({scene.orbit for scene in of_group if scene.orbit})),
+                clouds=_percent_range(clouds),
+            )
         )
     return rows
 
 
-def _span(clouds: list[float]) -> str:
+def _percent_range(clouds: Sequence[float]) -> str:
+    """`12 to 41 %`; empty without values."""
     if not clouds:
         return ""
     low, high = f"{min(clouds):.0f}", f"{max(clouds):.0f}"
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
-def histogram(areas: Any) -> dict[str, Any]:
-    """Landslides by size in steps of 1, 2, 5, 10, …: bars with a label, a count and a height of 0-1.
+def histogram(areas: NDArray[np.float64]) -> dict[str, Any]:
+    """Landslides by area in steps of 1, 2, 5, 10, …: bars with a label, a count and a height of 0-1.
 
-    The steps are whole ones, from that of the smallest landslide to that of the largest; no bars without landslides.
+    From the step of the smallest landslide to that of the largest; no bars without landslides.
     """
     if not len(areas):
         return {"bars": []}
@@ -174,40 +184,28 @@ def histogram(areas: Any) -> dict[str, Any]:
     steps = [*edges[first : last + 1]]
     counts = np.histogram(areas, steps)[0]
     bars = [
-        {"label": words.area(low), "count": int(count), "height": float(count / counts.max())}
+        {"label": text.area(low), "count": int(count), "height": float(count / counts.max())}
         for low, count in zip(steps, counts, strict=False)
     ]
-    return {"bars": bars, "end": words.area(steps[-1])}
+    return {"bars": bars, "end": text.area(steps[-1])}
 
 
 def _largest(found: gpd.GeoDataFrame) -> list[dict[str, Any]]:
+    """The attributes of the largest landslides, and a point in each as latitude, longitude."""
     top = found.head(LISTED)
     to_degrees = Transformer.from_crs(found.crs, "EPSG:4326", always_xy=True)
     points = [to_degrees.transform(point.x, point.y) for point in top.geometry.representative_point()]
-    columns = [name for name in top.columns if name != "geometry"]
-    rows = top[columns].to_dict("records")
+    rows = top.drop(columns="geometry").to_dict("records")
     return [row | {"place": f"{y:.5f}, {x:.5f}"} for row, (x, y) in zip(rows, points, strict=True)]
 
 
-def _scores(scores: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An ensemble's `scores.json` as rows; None before an evaluation."""
-    if scores is None:
-        return None
-    members = sorted((m["f1"] for m in scores.get("members", []) if m["f1"] is not None), reverse=True)
-    return {
-        "pooled": [(words_, scores["pooled"][name]) for name, words_ in SCORES],
-        "precision": scores["pooled"]["precision"],
-        "recall": scores["pooled"]["recall"],
-        "cases": [{"id": name, **figures} for name, figures in scores["cases"].items()],
-        "size": scores["size"],
-        "members": {"count": len(members), "median": float(np.median(members)), "best": members[0]}
-        if members
-        else None,
-        "baseline": scores.get("baseline_dndvi"),
-        "confidence": scores.get("confidence") or [],
-    }
+def _scores(ensemble: Ensemble) -> EvaluationReport | None:
+    """How the ensemble did on its test cases; None before an evaluation."""
+    evaluated = (ensemble.folder / SCORES_FILE).exists()
+    return EvaluationReport.read(ensemble.folder, SCORES_FILE) if evaluated else None
 
 
-def _figure(value: float | None, digits: int = 2) -> str:
-    """A number with its digits; a dash where it is not known."""
-    return "–" if value is None or np.isnan(value) else f"{value:.{digits}f}"
+def _member_scores(scores: EvaluationReport | None) -> dict[str, float] | None:
+    """The best and the median F1 of the members alone, of those that have one."""
+    f1 = [row.pooled.f1 for row in (scores.members if scores else ()) if row.pooled.f1 is not None]
+    return {"best": max(f1), "median": median(f1)} if f1 else None

@@ -1,4 +1,4 @@
-"""A map as layers of one picture size: what the quicklook and the report draw, read from overviews."""
+"""A map as layers of one picture size, read from overviews: what the quicklook and the report draw."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from landslide.datasets.stack import COUNT_UNKNOWN
-from landslide.geo.grid import inside
+from landslide.datasets.stack import COUNT_UNKNOWN, SEEN
+from landslide.geo.grid import aoi_mask
 from landslide.geo.raster import Reader
 from landslide.mapping.summary import PART
-from landslide.plotting.blend import hillshade, stretched, to_bytes
-from landslide.sources.base import SEEN
+from landslide.plotting.blend import hillshade, stretched, stripes, to_bytes
+from landslide.plotting.style import OUTLINE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,18 +28,22 @@ if TYPE_CHECKING:
 
     from landslide.datasets.stack import Stack
 
-PICTURE_SIDE = 1600
-LEAST_SIDE = 800
+MAX_SIDE = 1600
+MIN_SIDE = 800
 COUNTS = mpl.colormaps["viridis"]
-OUTLINE = "#00b8d9"
-HATCH = 6  # pixels
 
 
 @dataclass(frozen=True)
 class Layers:
-    """(y, x) arrays on `grid`, the picture's own. `shade` is 0-1; `probability` NaN where not observed; `seen` counts
-    acquisitions of all sensors, NaN where that is not known; `inside` is the area of interest; `outlines` are closed
-    rings of (x, y) in pixels of the picture.
+    """(y, x) arrays on the picture's own grid.
+
+    Args:
+        grid: Of the picture.
+        shade: Relief, 0-1.
+        probability: NaN where not observed.
+        inside: Whether a pixel is in the area of interest.
+        seen: Usable acquisitions of all sensors, NaN where that is not known.
+        outlines: Closed rings of (x, y), in pixels of the picture.
     """
 
     grid: GeoBox
@@ -50,74 +54,72 @@ class Layers:
     outlines: list[NDArray[np.float64]]
 
     @property
-    def blank(self) -> NDArray[np.bool_]:
+    def not_observed(self) -> NDArray[np.bool_]:
         """Inside the area of interest and not observed."""
         return self.inside & ~np.isfinite(self.probability)
 
 
 def layers(stack: Stack, probability: Path, found: gpd.GeoDataFrame) -> Layers:
-    """Read a finished map at picture size."""
+    """Read a finished map at picture size; `found` are its landslides."""
     with Reader(probability) as reader:
         shape = picture_shape(reader.shape)
         grid = reader.geobox.zoom_to(shape)
-        way = "average" if shape[0] <= reader.shape[0] else "nearest"
-        chances = reader.resized(["probability"], shape, way)[0]
-    with stack.seen(PART) as times:
-        counts = times.resized(SEEN, shape, "nearest").astype("float32")
+        resampling = "average" if shape[0] <= reader.shape[0] else "nearest"
+        values = reader.resized(["probability"], shape, resampling)[0]
+    with stack.seen(PART) as counts_reader:
+        counts = counts_reader.resized(SEEN, shape, "nearest").astype("float32")
     counts[counts == COUNT_UNKNOWN] = np.nan
     known = np.isfinite(counts).any(0)
     return Layers(
         grid=grid,
         shade=_shade(stack, grid),
-        probability=chances,
-        inside=inside(stack.info.case, grid),
+        probability=values,
+        inside=aoi_mask(stack.info.case, grid),
         seen=np.where(known, np.nansum(counts, axis=0), np.float32("nan")),
         outlines=_rings(found, grid),
     )
 
 
 def picture_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the picture of a scene: at most `PICTURE_SIDE`, small scenes enlarged to about `LEAST_SIDE`."""
+    """(height, width) of the picture of a scene: at most `MAX_SIDE`; small scenes are enlarged to about `MIN_SIDE`."""
     longest = max(shape)
-    factor = min(PICTURE_SIDE / longest, 1) if longest >= LEAST_SIDE else round(LEAST_SIDE / longest)
+    factor = min(MAX_SIDE / longest, 1) if longest >= MIN_SIDE else round(MIN_SIDE / longest)
     return max(round(shape[0] * factor), 2), max(round(shape[1] * factor), 2)
 
 
 def _shade(stack: Stack, grid: GeoBox) -> NDArray[np.float32]:
-    """Relief where the stack has terrain, else its first band in grey; 0-1, NaN where there is neither."""
+    """Relief where the stack has terrain, else its first band in grey; 0-1, NaN where unknown."""
     shape = (grid.shape.y, grid.shape.x)
     with stack.reader(PART) as reader:
-        way = "average" if shape[0] <= reader.shape[0] else "cubic"
+        resampling = "average" if shape[0] <= reader.shape[0] else "cubic"
         if "elevation" in reader.bands:
-            height = reader.resized(["elevation"], shape, way)[0]
+            height = reader.resized(["elevation"], shape, resampling)[0]
             south, east = np.gradient(height, abs(grid.affine.e), grid.affine.a)
             return hillshade(-south, east)
         if {"slope", "northness", "eastness"} <= set(reader.bands):
-            slope, north, east = reader.resized(["slope", "northness", "eastness"], shape, way)
+            slope, north, east = reader.resized(["slope", "northness", "eastness"], shape, resampling)
             rise = np.tan(np.radians(slope))
             return hillshade(-rise * north, -rise * east)
-        return stretched(reader.resized(reader.bands[:1], shape, way)[0])
+        return stretched(reader.resized(reader.bands[:1], shape, resampling)[0])
 
 
 def _rings(found: gpd.GeoDataFrame, grid: GeoBox) -> list[NDArray[np.float64]]:
     to_pixels = ~grid.affine
-    drawn = shapely.simplify(found.geometry.values, abs(grid.affine.a) / 2)
-    rings = shapely.get_rings(shapely.get_parts(drawn))
+    simplified = shapely.simplify(found.geometry.values, abs(grid.affine.a) / 2)
+    rings = shapely.get_rings(shapely.get_parts(simplified))
     return [np.column_stack(to_pixels * tuple(shapely.get_coordinates(ring).T)) for ring in rings]
 
 
-def ground(view: Layers) -> NDArray[np.uint8]:
-    """(y, x, 4): relief in light grey, not observed hatched, outside the area of interest clear."""
+def relief(view: Layers) -> NDArray[np.uint8]:
+    """(y, x, 4): relief in light grey, hatched where not observed, clear outside the area of interest."""
     height, width = view.shade.shape
     grey = np.nan_to_num(0.35 + 0.6 * view.shade, nan=0.8)
-    rows, columns = np.ogrid[:height, :width]
-    stripes = np.where((rows + columns) // HATCH % 2 == 0, 0.62, 0.74)
-    grey = np.where(view.blank, stripes, grey)
+    grey = np.where(view.not_observed, stripes((height, width)), grey)
     return to_bytes(np.stack([grey, grey, grey, view.inside.astype("float32")], axis=-1))
 
 
-def sightings(view: Layers) -> NDArray[np.uint8]:
-    """(y, x, 4): how often each pixel was seen, from dark (never) to light; clear where that is not known."""
+def acquisitions(view: Layers) -> NDArray[np.uint8]:
+    """(y, x, 4): how often each pixel was observed, from dark (never) to light; clear where that is not known."""
     colour = COUNTS(np.nan_to_num(view.seen / max(most_seen(view), 1), nan=0.0))
     colour[..., 3] = np.where(np.isfinite(view.seen) & view.inside, 0.75, 0)
     return to_bytes(colour)
@@ -129,8 +131,8 @@ def most_seen(view: Layers) -> int:
     return int(known.max()) if len(known) else 0
 
 
-def lines(view: Layers) -> NDArray[np.uint8]:
-    """(y, x, 4): the landslides' outlines."""
+def outlines(view: Layers) -> NDArray[np.uint8]:
+    """(y, x, 4): the outlines of the landslides."""
     height, width = view.shade.shape
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""The quicklook: one picture that stands alone, with legend, scale, north and what was not seen."""
+"""The quicklook: one picture of a map with legend, scale bar, north arrow and what was not observed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
@@ -16,9 +15,10 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from pyproj import Geod, Transformer
 
-from landslide.mapping.report.layers import OUTLINE, Layers, ground
-from landslide.plotting import text as words
-from landslide.plotting.blend import over, tinted
+from landslide.mapping.report.layers import Layers, relief
+from landslide.plotting import text
+from landslide.plotting.blend import over, over_grey, tinted
+from landslide.plotting.style import DPI, HATCH, INK, MUTED, OUTLINE, write_png
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from landslide.cases.case import Case
     from landslide.mapping.summary import MapSummary
 
-DPI = 150
 MAP_INCHES = 8.4
 MARGINS = (0.75, 0.55, 2.75, 0.95)  # inches: left, bottom, right (legend), top (title)
-INK, SOFT = "#1d2327", "#5b6670"
-POINTS, BOLD_LETTER = 72, 0.68  # points an inch; mean width of a bold letter in its size
+POINTS, BOLD_LETTER = 72, 0.68  # points an inch; mean width of a bold letter, as a share of its size
 TEXT_HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
@@ -46,41 +44,38 @@ def quicklook(path: Path, case: Case, view: Layers, summary: MapSummary) -> None
     left, bottom, right, top = MARGINS
     size = (left + wide + right, bottom + tall + top)
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((left / size[0], bottom / size[1], wide / size[0], tall / size[1]))
-    _map(axes, view)
+    _draw_map(axes, view)
     _degrees(axes, view.grid)
     _scale_bar(axes, view.grid)
     _north(axes, view.grid)
     _title(figure, case, view.grid, size)
     _legend(figure, axes, summary, (left + wide) / size[0])
     if summary.nothing_observed:
-        _nothing(axes)
-    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        _not_observed(axes)
+    write_png(figure, path)
 
 
-def _map(axes: Axes, view: Layers) -> None:
-    picture = over(ground(view), tinted(view.probability))
+def _draw_map(axes: Axes, view: Layers) -> None:
+    image = over(relief(view), tinted(view.probability))
     height, width = view.shade.shape
-    axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
+    axes.imshow(image, extent=(0, width, height, 0), interpolation="antialiased")
     axes.add_collection(LineCollection(view.outlines, colors=OUTLINE, linewidths=0.8))
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal", anchor="NW")
     for spine in axes.spines.values():
-        spine.set_edgecolor(SOFT)
+        spine.set_edgecolor(MUTED)
 
 
 def _degrees(axes: Axes, grid: GeoBox) -> None:
     """Ticks at round degrees along the lower and the left edge, where the meridians and parallels meet them."""
     height, width = grid.shape
     to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
-    along = np.linspace(0, 1, 65)
-    places = [grid.affine * (x, height) for x in along * width]
-    longitude = [to_degrees.transform(*place)[0] for place in places]
-    places = [grid.affine * (0, y) for y in (1 - along) * height]
-    latitude = [to_degrees.transform(*place)[1] for place in places]
+    x, y = np.linspace(0, width, 65), np.linspace(height, 0, 65)
+    longitude = [to_degrees.transform(*(grid.affine * (column, height)))[0] for column in x]
+    latitude = [to_degrees.transform(*(grid.affine * (0, row)))[1] for row in y]
     for axis, degrees, pixels, names in (
-        (axes.xaxis, np.asarray(longitude), along * width, "WE"),
-        (axes.yaxis, np.asarray(latitude), (1 - along) * height, "SN"),
+        (axes.xaxis, np.asarray(longitude), x, "WE"),
+        (axes.yaxis, np.asarray(latitude), y, "SN"),
     ):
         if np.any(np.diff(degrees) <= 0):  # around a pole
             axis.set_ticks([])
@@ -88,7 +83,7 @@ def _degrees(axes: Axes, grid: GeoBox) -> None:
         ticks, digits = _round_ticks(float(degrees[0]), float(degrees[-1]))
         labels = [f"{abs(tick):.{digits}f}° {names[int(tick >= 0)]}" for tick in ticks]
         axis.set_ticks(np.interp(ticks, degrees, pixels), labels)
-    axes.tick_params(colors=SOFT, labelsize=7.5, length=3)
+    axes.tick_params(colors=MUTED, labelsize=7.5, length=3)
     for label in axes.get_yticklabels():
         label.set(rotation=90, verticalalignment="center")
 
@@ -107,7 +102,7 @@ def round_below(value: float) -> float:
 
 
 def pixel_metres(grid: GeoBox) -> float:
-    """Width of a pixel on the ground at the middle of the grid, in metres."""
+    """Width of a pixel at the middle of the grid, in metres."""
     to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
     height, width = grid.shape
     ends = [to_degrees.transform(*(grid.affine * (x, height / 2))) for x in (width / 2 - 0.5, width / 2 + 0.5)]
@@ -123,9 +118,9 @@ def _scale_bar(axes: Axes, grid: GeoBox) -> None:
         axes.add_patch(
             Rectangle((x + part * length, y - thick), length / 2, thick, facecolor=colour, edgecolor=INK, linewidth=0.8)
         )
-    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+    label = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
     axes.text(
-        x + length / 2, y - 1.6 * thick, text, ha="center", va="bottom", size=9, color=INK, path_effects=TEXT_HALO
+        x + length / 2, y - 1.6 * thick, label, ha="center", va="bottom", size=9, color=INK, path_effects=TEXT_HALO
     )
 
 
@@ -142,23 +137,23 @@ def _north(axes: Axes, grid: GeoBox) -> None:
 
 def _true_north(grid: GeoBox) -> tuple[float, float]:
     """(x, y) unit vector on the grid that points north from its middle."""
-    degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
+    to_degrees = Transformer.from_crs(str(grid.crs), "EPSG:4326", always_xy=True)
     x, y = grid.affine * (grid.shape.x / 2, grid.shape.y / 2)
-    longitude, latitude = degrees.transform(x, y)
-    there = degrees.transform(longitude, latitude - 0.001, direction="INVERSE")
-    east, north = x - there[0], y - there[1]
+    longitude, latitude = to_degrees.transform(x, y)
+    south = to_degrees.transform(longitude, latitude - 0.001, direction="INVERSE")
+    east, north = x - south[0], y - south[1]
     return east / math.hypot(east, north), north / math.hypot(east, north)
 
 
 def _title(figure: Figure, case: Case, grid: GeoBox, size: tuple[float, float]) -> None:
     left = MARGINS[0] / size[0]
-    when = f"Event of {words.day(case.event_date)}" if case.event_date else "Event without a date"
+    when = f"Event of {text.day(case.event_date)}" if case.event_date else "Event without a date"
     title = case.title or case.id
     fitting = (size[0] - MARGINS[0] - 0.2) * POINTS / (BOLD_LETTER * len(title))
     figure.text(
         left, 1 - 0.38 / size[1], title, size=min(15, fitting), weight="bold", color=INK, va="center", parse_math=False
     )
-    figure.text(left, 1 - 0.7 / size[1], f"{when} · {words.place(grid)}", size=9.5, color=SOFT, va="center")
+    figure.text(left, 1 - 0.7 / size[1], f"{when} · {text.place(grid)}", size=9.5, color=MUTED, va="center")
 
 
 def _legend(figure: Figure, axes: Axes, summary: MapSummary, right_of_map: float) -> None:
@@ -167,42 +162,37 @@ def _legend(figure: Figure, axes: Axes, summary: MapSummary, right_of_map: float
     x, top, up = right_of_map + 0.25 * inch, box.y1, 1 / figure.get_figheight()
     handles = [
         Line2D([], [], color=OUTLINE, linewidth=1.8, label="Landslide outline"),
-        Patch(facecolor="#9e9e9e", edgecolor="#bdbdbd", hatch="////", label="Not observed"),
+        Patch(facecolor=HATCH[0], edgecolor=HATCH[1], hatch="////", label="Not observed"),
     ]
     figure.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(x - 0.1 * inch, top), frameon=False, fontsize=9,
         labelcolor=INK, borderaxespad=0, borderpad=0.1,
     )  # fmt: skip
     bar = figure.add_axes((x, top - 0.95 * up, 1.9 * inch, 0.13 * up))
-    figure.colorbar(ScalarMappable(Normalize(0, 1), _ramp_on_paper()), cax=bar, orientation="horizontal")
+    ramp = ListedColormap(over_grey(np.linspace(0, 1, 256, dtype="float32")[None])[0])
+    figure.colorbar(ScalarMappable(Normalize(0, 1), ramp), cax=bar, orientation="horizontal")
     bar.set_title("Landslide probability", size=9, color=INK, loc="left", pad=4)
-    bar.tick_params(labelsize=8, colors=SOFT, length=2)
-    figure.text(x, top - 1.4 * up, "\n".join(figures(summary)), size=9, color=INK, va="top", linespacing=1.55)
+    bar.tick_params(labelsize=8, colors=MUTED, length=2)
+    figure.text(x, top - 1.4 * up, "\n".join(summary_lines(summary)), size=9, color=INK, va="top", linespacing=1.55)
 
 
-def _ramp_on_paper() -> ListedColormap:
-    """The ramp as it looks over light ground."""
-    above = tinted(np.linspace(0, 1, 256, dtype="float32")[None])
-    return ListedColormap(over(np.full_like(above, 225), above)[0, :, :3] / 255)
-
-
-def figures(summary: MapSummary) -> list[str]:
-    """The main figures as short lines."""
+def summary_lines(summary: MapSummary) -> list[str]:
+    """The main numbers of a map as short lines."""
     if summary.nothing_observed:
         return ["Nothing was observed.", "This map says nothing", "about landslides here."]
-    lines = [f"{words.landslides(summary.landslides)} mapped".capitalize()]
+    lines = [f"{text.landslides(summary.landslides)} mapped".capitalize()]
     if summary.landslides:
-        lines += [f"{words.area(summary.area_m2['total'])} in all", f"Largest {words.area(summary.area_m2['largest'])}"]
+        lines += [f"{text.area(summary.area_m2['total'])} in all", f"Largest {text.area(summary.area_m2['largest'])}"]
     lines += [
-        f"Observed: {words.percent(summary.share_observed)} of the area",
-        f"Not observed: {words.percent(1 - summary.share_observed)}",
+        f"Observed: {text.percent(summary.share_observed)} of the area",
+        f"Not observed: {text.percent(1 - summary.share_observed)}",
         f"Mapped where probability > {summary.threshold:g}",
         f"{summary.members} model{'s' * (summary.members != 1)} ({summary.ensemble})",
     ]
     return lines
 
 
-def _nothing(axes: Axes) -> None:
+def _not_observed(axes: Axes) -> None:
     axes.text(
         0.5, 0.5, "NOT OBSERVED\nno statement about landslides", transform=axes.transAxes, ha="center", va="center",
         size=18, weight="bold", color=INK, linespacing=1.4,

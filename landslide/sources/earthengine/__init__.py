@@ -1,10 +1,10 @@
-"""Bands of a case by Google Earth Engine.
+"""Layers of a case by Google Earth Engine.
 
-Read it in this order: `source` (what the prepare stage asks for), `recipe` (a case's image as one expression, made of
-`sentinel1`, `flattening`, `sentinel2`, `terrain`, `water`), `scenes` (which images of the archive it names), `plan`
-(what an export will take), then the two ways out: `pixels`, `tiler`, `gate`, `journal` (tile by tile) and `bucket` (by
-way of Cloud Storage). `session` signs in, `asking` and `verdict` know what to do when the service falters, `preview`
-draws a case before anything is exported.
+Read it in this order: `source` (what the tasks ask for), `scenes` (which images of the archive a case uses), `image` (a
+layer's request as one expression) with a module for each sensor in `expressions`, then `export/layer` (the export of
+one layer) with its two ways: tile by tile (`export/pixels`, `tiles`, `queue`, `journal`, `stats`) and through Cloud
+Storage (`export/gcs`). `export/estimate` says what an export will take. `session` signs in; `query`, `errors` and
+`limiter` handle refusals, failures and the limit of concurrent requests. `preview` shows a case before it is exported.
 
-Nobody but this package and the simulated Earth Engine imports Google's client.
+Only this package and the simulated Earth Engine import Google's client.
 """

@@ -1,8 +1,8 @@
-"""What an exception of the Earth Engine client means for the request that met it: again, smaller, or never.
+"""What an exception of the Earth Engine client means for its request: repeat it, make it smaller, or give up.
 
 It takes the client with its own retries off (`ee.data.setMaxRetries(0)`): an `EEException` then carries the service's
 message and, as its context, the `HttpError` with status and headers; what happens below HTTP arrives as the exceptions
-of the transport. The messages are the service's own words, which are all that tells one status 400 from another.
+of the transport. Only the service's message tells one status 400 from another.
 """
 
 import json
@@ -23,24 +23,24 @@ TOO_LARGE = re.compile(
     r"|output of image computation is too large",
     re.IGNORECASE | re.DOTALL,
 )
-CROWDED = re.compile(r"earth engine (memory )?capacity exceeded|too many concurrent aggregations", re.IGNORECASE)
+OVERLOADED = re.compile(r"earth engine (memory )?capacity exceeded|too many concurrent aggregations", re.IGNORECASE)
 RATE = re.compile(r"rate_?limit_?exceeded|quota exceeded.*per.?(minute|second|\d+.?seconds)", re.IGNORECASE | re.DOTALL)
-SPENT = re.compile(r"eecu|monthly|daily|per.?(month|day)", re.IGNORECASE)
-ALLOWANCE = re.compile(r"quota|limit|exceeded|exhausted", re.IGNORECASE)
+LONG_TERM = re.compile(r"eecu|monthly|daily|per.?(month|day)", re.IGNORECASE)
+QUOTA = re.compile(r"quota|limit|exceeded|exhausted", re.IGNORECASE)
 INTERNAL = re.compile(r"internal error", re.IGNORECASE)
-BROKEN = re.compile(r"EOF: reading|no data left|pickled|magic string|cannot reshape|parse header|truncated", re.I)
+BROKEN_BODY = re.compile(r"EOF: reading|no data left|pickled|magic string|cannot reshape|parse header|truncated", re.I)
 CERTIFICATE = re.compile(r"certificate.verify.failed", re.IGNORECASE)
 
-# By name, so that the rule needs none of the client's packages. `ee` turns most of `requests`' into builtins, not all.
-CONNECTION = {
+# By name, so that none of the client's packages is imported. `ee` turns most errors of `requests` into builtins.
+CONNECTION_ERRORS = {
     "google.auth.exceptions.TransportError",
     "httplib2.error.ServerNotFoundError",
     "requests.exceptions.ConnectionError",
     "urllib3.exceptions.HTTPError",
     "socket.gaierror",
 }
-TIMEOUT = {"requests.exceptions.Timeout", "urllib3.exceptions.TimeoutError"}
-REPLY = {"requests.exceptions.ChunkedEncodingError", "requests.exceptions.ContentDecodingError"}
+TIMEOUT_ERRORS = {"requests.exceptions.Timeout", "urllib3.exceptions.TimeoutError"}
+BROKEN_REPLY_ERRORS = {"requests.exceptions.ChunkedEncodingError", "requests.exceptions.ContentDecodingError"}
 
 NAME = r"(?:[\w-]*[_-])?(?:key|token|secret|password|assertion|signature)"
 SECRETS = [
@@ -55,41 +55,41 @@ MAX_CHARACTERS = 400
 
 
 class ErrorKind(Enum):
-    """What to do with the request."""
+    """Whether the same request may succeed later, a smaller one may, or neither."""
 
-    TRANSIENT = "again"
-    TOO_LARGE = "smaller"
-    PERMANENT = "never"
+    TRANSIENT = "transient"
+    TOO_LARGE = "too large"
+    PERMANENT = "permanent"
 
 
 @dataclass(frozen=True)
 class Classification:
-    """`kind` is what the figures count it under: the status, or `connection`, `timeout`, `broken reply`, …
+    """What an exception means.
 
-    `wait`: seconds that the service asks for; None where it does not say. `overload`: the client as a whole asks too
-    much, so that slowing down this one request would not help.
+    Args:
+        kind: What to do with the request.
+        label: What statistics count it under: the status, or `connection`, `timeout`, `broken reply`, …
+        wait: Seconds that the service asks for; None where it does not say.
+        overload: The client as a whole asks too much, so that slowing down this one request would not help.
     """
 
-    verdict: ErrorKind
-    kind: str
+    kind: ErrorKind
+    label: str
     wait: float | None = None
     overload: bool = False
 
 
-def classify(error: BaseException, now: datetime | None = None) -> Classification:
-    """The judgement on an exception, by the exception itself and those that it was raised from.
-
-    `now` (UTC) is what a Retry-After date counts from where the reply has no Date of its own.
-    """
+def classify(error: BaseException) -> Classification:
+    """What an exception means, by itself and those that it was raised from."""
     causes = list(_causes(error))
     if any(isinstance(cause, LandslideError) for cause in causes):
         return Classification(ErrorKind.PERMANENT, "refused")
     for cause in causes:
         if (response := _response(cause)) is not None:
-            return _by_reply(response, " ".join(map(_words, causes)), now or datetime.now(UTC))
-    by_words = [found for cause in causes if (found := _by_words(None, _words(cause)))]
+            return _by_response(response, " ".join(map(_message, causes)))
+    by_message = [found for cause in causes if (found := _by_message(None, _message(cause)))]
     by_type = [found for cause in causes if (found := _by_type(cause))]
-    return next(iter([*by_words, *by_type]), Classification(ErrorKind.PERMANENT, type(error).__name__))
+    return next(iter([*by_message, *by_type]), Classification(ErrorKind.PERMANENT, type(error).__name__))
 
 
 def redact(error: BaseException) -> str:
@@ -101,30 +101,30 @@ def redact(error: BaseException) -> str:
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"
 
 
-def _by_reply(response: Any, words: str, now: datetime) -> Classification:
+def _by_response(response: Any, message: str) -> Classification:
     status = int(response.status)
-    found = _by_words(status, words)
+    found = _by_message(status, message)
     if found is None and (status in (408, 429) or status >= 500):
         found = Classification(ErrorKind.TRANSIENT, str(status), overload=status == 429)
     if found is None:
         return Classification(ErrorKind.PERMANENT, str(status))
-    if found.verdict is not ErrorKind.TRANSIENT:
+    if found.kind is not ErrorKind.TRANSIENT:
         return found
-    wait = _retry_after(response, now)
-    return Classification(found.verdict, found.kind, wait, found.overload or wait is not None)
+    wait = _retry_after(response)
+    return Classification(found.kind, found.label, wait, found.overload or wait is not None)
 
 
-def _by_words(status: int | None, words: str) -> Classification | None:
-    """What the service's message says whatever its status; None where it says nothing."""
-    if TOO_LARGE.search(words):
+def _by_message(status: int | None, message: str) -> Classification | None:
+    """What the service's message means whatever its status; None where it is not known."""
+    if TOO_LARGE.search(message):
         return Classification(ErrorKind.TOO_LARGE, "too large")
-    if CROWDED.search(words):
+    if OVERLOADED.search(message):
         return Classification(ErrorKind.TRANSIENT, str(status or 429), overload=True)
-    if status in (None, 400, 403, 429) and SPENT.search(words) and ALLOWANCE.search(words):
-        return Classification(ErrorKind.PERMANENT, "quota")  # it comes back tomorrow or next month: no retry helps
-    if status in (None, 400, 403, 429) and RATE.search(words):
+    if status in (None, 400, 403, 429) and LONG_TERM.search(message) and QUOTA.search(message):
+        return Classification(ErrorKind.PERMANENT, "quota")  # it is renewed tomorrow or next month: no retry helps
+    if status in (None, 400, 403, 429) and RATE.search(message):
         return Classification(ErrorKind.TRANSIENT, str(status or 429), overload=True)
-    if INTERNAL.search(words):
+    if INTERNAL.search(message):
         return Classification(ErrorKind.TRANSIENT, str(status or 500))
     return None
 
@@ -133,15 +133,15 @@ def _by_type(error: BaseException) -> Classification | None:
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if CERTIFICATE.search(str(error)):
         return Classification(ErrorKind.PERMANENT, "certificate")
-    if isinstance(error, TimeoutError) or names & TIMEOUT:
+    if isinstance(error, TimeoutError) or names & TIMEOUT_ERRORS:
         return Classification(ErrorKind.TRANSIENT, "timeout")
-    if names & REPLY:
+    if names & BROKEN_REPLY_ERRORS:
         return Classification(ErrorKind.TRANSIENT, "broken reply")
-    if isinstance(error, ConnectionError | ssl.SSLError) or names & CONNECTION:
+    if isinstance(error, ConnectionError | ssl.SSLError) or names & CONNECTION_ERRORS:
         return Classification(ErrorKind.TRANSIENT, "connection")
     if isinstance(error, HTTPException | EOFError | json.JSONDecodeError):
         return Classification(ErrorKind.TRANSIENT, "broken reply")
-    if type(error) is ValueError and BROKEN.search(str(error)):  # np.load on a body cut short, or on an error page
+    if type(error) is ValueError and BROKEN_BODY.search(str(error)):  # np.load on a body cut short, or on an error page
         return Classification(ErrorKind.TRANSIENT, "broken reply")
     if getattr(error, "retryable", False) is True:  # google.auth: the token service, not the token, failed
         return Classification(ErrorKind.TRANSIENT, "authorisation")
@@ -160,7 +160,7 @@ def _response(error: BaseException) -> Any:
     return response if hasattr(response, "status") else None
 
 
-def _words(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """The message, and the machine-readable reason in an HttpError's body; never its address, which names projects."""
     if _response(error) is None:
         return str(error)
@@ -168,15 +168,18 @@ def _words(error: BaseException) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _retry_after(response: Any, now: datetime) -> float | None:
-    """Seconds until the time that the Retry-After header names, in seconds or as a date."""
+def _retry_after(response: Any) -> float | None:
+    """Seconds until the time that the Retry-After header names, in seconds or as a date; None without one.
+
+    A date counts from the reply's own Date, which is the service's clock, or from now where the reply has none.
+    """
     value = response.get("retry-after")
     if value is None:
         return None
     try:
         return max(0.0, float(value))
     except ValueError:
-        until, since = _date(value), _date(response.get("date")) or now  # by the service's clock, not by ours
+        until, since = _date(value), _date(response.get("date")) or datetime.now(UTC)
         return None if until is None else max(0.0, (until - since).total_seconds())
 
 

@@ -15,11 +15,11 @@ from landslide.errors import InputError
 
 REQUESTS = 20
 MAX_REQUESTS = 40  # the service's quota of concurrent interactive requests for a project
-MEMORY = 832 * 2**20  # twenty of the largest tiles and their replies
+MEMORY = 832 * 2**20  # sixteen of the largest tiles and their replies
 
 
-class _Line:
-    """Callers of some amount each, let through in order of arrival as far as `fits(in use, amount)` says."""
+class _FifoSemaphore:
+    """Lets callers with an amount each through, in order of arrival, as far as `fits(in use, amount)` says."""
 
     def __init__(self, fits: Callable[[int, int], bool]) -> None:
         self._fits = fits
@@ -27,37 +27,33 @@ class _Line:
         self._used = 0
         self._waiting: deque[tuple[int, threading.Event]] = deque()
 
-    @property
-    def used(self) -> int:
-        return self._used
-
     def admit(self) -> None:
-        """Let in whoever fits now. Only they wake: with hundreds of threads in line, waking all would be the load."""
+        """Wake the callers that fit now. Only they wake: to wake all of some hundred threads would be a load."""
         with self._lock:
             while self._waiting and self._fits(self._used, self._waiting[0][0]):
-                amount, turn = self._waiting.popleft()
+                amount, admitted = self._waiting.popleft()
                 self._used += amount
-                turn.set()
+                admitted.set()
 
     @contextmanager
-    def take(self, amount: int) -> Iterator[None]:
-        """Hold the amount, waiting for it first."""
-        turn = threading.Event()
+    def acquire(self, amount: int) -> Iterator[None]:
+        """Wait for the amount and hold it inside the block."""
+        admitted = threading.Event()
         with self._lock:
-            self._waiting.append((amount, turn))
+            self._waiting.append((amount, admitted))
         self.admit()
         try:
-            turn.wait()
+            admitted.wait()
             yield
         finally:
-            self._leave(amount, turn)
+            self._release(amount, admitted)
 
-    def _leave(self, amount: int, turn: threading.Event) -> None:
+    def _release(self, amount: int, admitted: threading.Event) -> None:
         with self._lock:
-            if turn.is_set():
+            if admitted.is_set():
                 self._used -= amount
-            else:  # Ctrl-C while in line
-                self._waiting.remove((amount, turn))
+            else:  # Ctrl-C while waiting
+                self._waiting.remove((amount, admitted))
         self.admit()
 
 
@@ -71,49 +67,39 @@ class RequestLimiter:
         self.limit = _checked(requests)
         self.bytes = bytes
         self.slots = requests
-        self._resume = 0.0
-        self._halved = 0.0
-        self._delivered = 0
+        self._paused_until = 0.0
+        self._halved_at = 0.0
+        self._succeeded = 0
         self._failed = 0
         self._lock = threading.Lock()
-        self._callers = _Line(lambda used, _: used < self.slots and not self.paused)
-        self._memory = _Line(lambda used, amount: used == 0 or used + amount <= self.bytes)
+        self._requests = _FifoSemaphore(lambda used, _: used < self.slots and not self.paused)
+        self._memory = _FifoSemaphore(lambda used, amount: used == 0 or used + amount <= self.bytes)
 
     @property
     def paused(self) -> float:
         """Seconds until requests may start; 0 where they may."""
-        return max(0.0, self._resume - time.monotonic())
-
-    @property
-    def in_flight(self) -> int:
-        """Requests at the service now."""
-        return self._callers.used
-
-    @property
-    def held(self) -> int:
-        """Bytes of tiles in flight, in the hand-over queues and in consumers' hands."""
-        return self._memory.used
+        return max(0.0, self._paused_until - time.monotonic())
 
     @contextmanager
     def request(self) -> Iterator[float]:
         """One slot, and the time (monotonic) at which the request started, for `failed`."""
-        with self._callers.take(1):
+        with self._requests.acquire(1):
             yield time.monotonic()
 
     @contextmanager
     def memory(self, nbytes: int) -> Iterator[None]:
-        """Room for so many bytes; more than there is in all passes alone."""
-        with self._memory.take(nbytes):
+        """Memory for so many bytes; a caller that wants more than there is in all is let through when none is used."""
+        with self._memory.acquire(nbytes):
             yield
 
     def pause(self, seconds: float) -> None:
         """Start no request for so long. What is in flight goes on."""
         with self._lock:
             until = time.monotonic() + seconds
-            if until <= self._resume:
+            if until <= self._paused_until:
                 return
-            self._resume = until
-        timer = threading.Timer(seconds, self._callers.admit)
+            self._paused_until = until
+        timer = threading.Timer(seconds, self._requests.admit)
         timer.daemon = True
         timer.start()
 
@@ -121,22 +107,22 @@ class RequestLimiter:
         """A request was answered: after as many answers as there are slots, one slot more, up to the limit."""
         with self._lock:
             self._failed = 0
-            self._delivered += 1
-            if self._delivered >= self.slots and self.slots < self.limit:
-                self.slots, self._delivered = self.slots + 1, 0
-        self._callers.admit()
+            self._succeeded += 1
+            if self._succeeded >= self.slots and self.slots < self.limit:
+                self.slots, self._succeeded = self.slots + 1, 0
+        self._requests.admit()
 
     def failed(self, started: float, overload: bool) -> int:
-        """A request that started at `started` failed in passing; how many rounds of requests have failed in a row.
+        """A request that started at `started` met a transient error; how many rounds have failed in a row.
 
-        A round is as many requests as there are slots. `overload` halves the slots, but not for a request that was
-        under way when they were halved last: it tells of the load before.
+        A round is as many requests as there are slots. `overload` halves the slots, but not for a request that was in
+        flight when they were halved last, as it shows the load before.
         """
         with self._lock:
             self._failed += 1
             rounds = self._failed // self.slots
-            if overload and started > self._halved:
-                self.slots, self._delivered, self._halved = max(1, self.slots // 2), 0, time.monotonic()
+            if overload and started > self._halved_at:
+                self.slots, self._succeeded, self._halved_at = max(1, self.slots // 2), 0, time.monotonic()
             return rounds
 
     def tighten(self, requests: int) -> None:
@@ -149,7 +135,8 @@ class RequestLimiter:
 def _checked(requests: int) -> int:
     if not 1 <= requests <= MAX_REQUESTS:
         raise InputError(
-            f"{requests} requests at once: Earth Engine grants a project {MAX_REQUESTS}. Set `requests` to 1 to {MAX_REQUESTS}"
+            f"{requests} requests at once: Earth Engine grants a project {MAX_REQUESTS}. Set `requests` to 1 to "
+            f"{MAX_REQUESTS}"
         )
     return requests
 
@@ -159,7 +146,7 @@ _shared_lock = threading.Lock()
 
 
 def shared(requests: int = REQUESTS) -> RequestLimiter:
-    """The gate of this process: all its exports share one limit, the smallest that any of them asked for."""
+    """The limiter of this process: all its exports share it, with the smallest limit that any of them asked for."""
     global _shared
     with _shared_lock:
         if _shared is None:

@@ -1,4 +1,4 @@
-"""Small questions to Earth Engine, within the process's limit of requests, asked again where the service falters."""
+"""Small requests to Earth Engine, within the process's limit, repeated where the service fails for a moment."""
 
 import random
 import time
@@ -13,33 +13,33 @@ from landslide.sources.earthengine.limiter import shared
 
 TRIES = 7
 MAX_WAIT_SECONDS = 30.0
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 
 
-def answer(question: ee.ComputedObject) -> Any:
-    """The value of a computed object, as JSON has it; raises as `patiently`."""
-    return patiently(question.getInfo)
+def get_info(value: ee.ComputedObject) -> Any:
+    """The value of a computed object, as JSON has it; raises as `with_retries`."""
+    return with_retries(value.getInfo)
 
 
-def patiently(ask: Callable[[], Answer]) -> Answer:
-    """What a call of the client answers.
+def with_retries(call: Callable[[], Reply]) -> Reply:
+    """What a call of the client returns.
 
-    Raises SourceError with Google's words where it will never answer, ServiceError where it did not in `TRIES` tries.
+    Raises SourceError with Google's words for a permanent error, ServiceError after `TRIES` transient ones.
     """
     for attempt in range(TRIES):
         try:
             with shared().request():
-                return ask()
+                return call()
         except LandslideError:
             raise
         except Exception as error:
-            judgement = classify(error)
-            if judgement.verdict is not ErrorKind.TRANSIENT:
+            found = classify(error)
+            if found.kind is not ErrorKind.TRANSIENT:
                 raise SourceError(
                     f"Earth Engine refuses: {redact(error)}. See Troubleshooting in docs/earth-engine.md"
                 ) from None
             last = error
-            time.sleep(judgement.wait or random.uniform(0, min(2.0**attempt, MAX_WAIT_SECONDS)))
+            time.sleep(found.wait or random.uniform(0, min(2.0**attempt, MAX_WAIT_SECONDS)))
     raise ServiceError(
         f"Earth Engine did not answer in {TRIES} tries: {redact(last)}. Run the same command again later"
     )

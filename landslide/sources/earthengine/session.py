@@ -1,9 +1,9 @@
-"""Signing in to Earth Engine: by what is already on the machine, never by asking, and never telling a secret.
+"""Signing in to Earth Engine with the credentials that are on the machine, without a prompt.
 
-Credentials are looked for where Google's own tools leave them: the file that `GOOGLE_APPLICATION_CREDENTIALS` names (a
+Credentials are looked for where Google's own tools store them: the file that `GOOGLE_APPLICATION_CREDENTIALS` names (a
 service account's key, for instance), the token of `earthengine authenticate`, and application default credentials.
-Only their kind and place are ever redact. `LANDSLIDE_EARTHENGINE_URL` names another endpoint: the high-volume one, or a
-simulated Earth Engine on loopback, which needs no account.
+Messages and records name their kind and place only. `LANDSLIDE_EARTHENGINE_URL` names another endpoint: the high-volume
+one, or a simulated Earth Engine on loopback, which needs no account.
 """
 
 import json
@@ -36,7 +36,6 @@ from landslide.errors import SourceError
 from landslide.sources.earthengine.errors import redact
 
 STANDARD = "https://earthengine.googleapis.com"
-HIGH_VOLUME = "https://earthengine-highvolume.googleapis.com"
 URL, PROJECTS = "LANDSLIDE_EARTHENGINE_URL", ("EARTHENGINE_PROJECT", "GOOGLE_CLOUD_PROJECT")
 KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 SCOPES = ("https://www.googleapis.com/auth/earthengine", "https://www.googleapis.com/auth/cloud-platform")
@@ -51,7 +50,7 @@ _current: "Session | None" = None
 
 @dataclass(frozen=True)
 class FoundCredentials:
-    """Credentials, redact by kind and place alone."""
+    """Credentials; their representation shows kind and place only."""
 
     kind: str
     place: str
@@ -61,7 +60,7 @@ class FoundCredentials:
 
 @dataclass(frozen=True)
 class Session:
-    """What the process is connected to: the endpoint, the project that pays, and the kind of credentials."""
+    """A connection: the endpoint, the project that is charged, and the credentials."""
 
     url: str
     project: str
@@ -76,7 +75,7 @@ class Session:
 
     @cached_property
     def _http(self) -> AuthorizedHttp:
-        """urllib3, which takes half of what requests does of the one interpreter that all threads share."""
+        """A pool of urllib3, which takes half the processor time of requests; all threads share one interpreter."""
         settings = requests.Session().merge_environment_settings(self.url, {}, None, None, None)
         proxy, certificates = settings["proxies"].get(urlsplit(self.url).scheme), settings["verify"]
         options: dict[str, Any] = {
@@ -91,14 +90,14 @@ class Session:
     def compute_pixels(self, body: bytes) -> bytes:
         """The reply of the REST method `image:computePixels` to a request that is JSON already, from any thread.
 
-        The client's own `ee.data.computePixels` encodes the expression anew for every tile: 57 ms for a case's, while
-        all other threads wait. Raises HttpError with status, headers and body, as the client does within.
+        The client's own `ee.data.computePixels` encodes the expression again for every tile: 57 ms for all bands of a
+        case, while all other threads wait. Raises HttpError with status, headers and body, as the client does inside.
         """
-        place = f"{self.url}/v1/projects/{self.project}/image:computePixels"
+        address = f"{self.url}/v1/projects/{self.project}/image:computePixels"
         headers = {"Content-Type": "application/json"}
         if not self.loopback:
             headers["X-Goog-User-Project"] = self.project
-        reply = self._http.urlopen("POST", place, body=body, headers=headers)  # type: ignore[no-untyped-call]
+        reply = self._http.urlopen("POST", address, body=body, headers=headers)  # type: ignore[no-untyped-call]
         if reply.status != HTTPStatus.OK:
             raise HttpError(httplib2.Response({**reply.headers, "status": str(reply.status)}), reply.data)
         return bytes(reply.data)
@@ -114,8 +113,8 @@ def is_loopback(url: str) -> bool:
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def find() -> FoundCredentials:
-    """Credentials as this machine has them; SourceError with the command that mends it where there are none."""
+def find_credentials() -> FoundCredentials:
+    """The credentials of this machine; SourceError with the command that provides them where there are none."""
     if os.environ.get(KEY_FILE):
         return _from_file(Path(os.environ[KEY_FILE]))
     if is_loopback(endpoint()):
@@ -124,13 +123,13 @@ def find() -> FoundCredentials:
 
 
 def connect(project: str | None = None) -> Session:
-    """Initialise the client once a process and hand out its session; SourceError where it cannot be.
+    """The session of this process, which is opened at the first call; SourceError where it cannot be.
 
-    A process has one session: a second one on another endpoint or project is refused, as the client is global.
+    A process has one session, as the client is global: one on another endpoint or for another project is refused.
     """
     global _current
     with _lock:
-        found = find()
+        found = find_credentials()
         wanted = (endpoint(), _project(project, found))
         if _current is None or (_current.url, _current.project) != wanted:
             if _current is not None and not (_current.loopback and is_loopback(wanted[0])):
@@ -142,9 +141,9 @@ def connect(project: str | None = None) -> Session:
         return _current
 
 
-def _project(asked: str | None, found: FoundCredentials) -> str:
-    named = next((os.environ[name] for name in PROJECTS if os.environ.get(name)), None)
-    project = asked or named or found.project
+def _project(given: str | None, found: FoundCredentials) -> str:
+    from_environment = next((os.environ[name] for name in PROJECTS if os.environ.get(name)), None)
+    project = given or from_environment or found.project
     if not project:
         raise SourceError(
             f"Earth Engine needs a Google Cloud project to work for, and the {found.kind} credentials in {found.place} "
@@ -156,20 +155,20 @@ def _project(asked: str | None, found: FoundCredentials) -> str:
 def _initialise(found: FoundCredentials, url: str, project: str) -> Session:
     transport = Transport()
     try:
-        with _short_side_requests():
+        with _socket_timeout():
             ee.Initialize(credentials=found.credentials, url=url, project=project, http_transport=transport)
     except (ee.EEException, GoogleAuthError, OSError, httplib2.HttpLib2Error) as error:
         raise SourceError(
             f"cannot sign in to Earth Engine at {url} for project {project} with the {found.kind} credentials in "
             f"{found.place}: {redact(error)}. Run `landslide doctor` for what is missing"
         ) from None
-    ee.data.setMaxRetries(0)  # the tiler decides what is asked again, and when
+    ee.data.setMaxRetries(0)  # `query` and `export.tiles` decide what is requested again, and when
     return Session(url, project, found.kind, found.place, found.credentials)
 
 
 @contextmanager
-def _short_side_requests() -> Iterator[None]:
-    """The client looks up deprecated assets without a time limit; behind a silent firewall that would hang."""
+def _socket_timeout() -> Iterator[None]:
+    """A time limit for the client's own look-up of deprecated assets, which would hang behind a firewall."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(CONNECT_SECONDS)
     try:
@@ -180,27 +179,27 @@ def _short_side_requests() -> Iterator[None]:
 
 def _from_file(path: Path) -> FoundCredentials:
     try:
-        stated = json.loads(path.read_text())
+        content = json.loads(path.read_text())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             credentials, project = google.auth.load_credentials_from_file(str(path), scopes=SCOPES)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, GoogleAuthError) as error:
         raise SourceError(f"{KEY_FILE} names {path}, which holds no usable credentials ({type(error).__name__}). "
                           f"{SIGN_IN}") from None  # fmt: skip
-    kind = str(stated.get("type", "unknown")).replace("_", " ")
-    return FoundCredentials(kind, f"{path} ({KEY_FILE})", project or stated.get("quota_project_id"), credentials)
+    kind = str(content.get("type", "unknown")).replace("_", " ")
+    return FoundCredentials(kind, f"{path} ({KEY_FILE})", project or content.get("quota_project_id"), credentials)
 
 
 def _stored_token() -> FoundCredentials | None:
     path = Path(ee.oauth.get_credentials_path())
     try:
-        stated: Mapping[str, Any] = ee.oauth.get_credentials_arguments()
+        content: Mapping[str, Any] = ee.oauth.get_credentials_arguments()
     except (OSError, ValueError, KeyError):
         return None
-    if not stated.get("refresh_token"):
+    if not content.get("refresh_token"):
         return None
-    credentials = UserCredentials(None, **stated)  # type: ignore[no-untyped-call]
-    return FoundCredentials("stored user token", str(path), stated.get("quota_project_id"), credentials)
+    credentials = UserCredentials(None, **content)  # type: ignore[no-untyped-call]
+    return FoundCredentials("stored user token", str(path), content.get("quota_project_id"), credentials)
 
 
 def _application_default() -> FoundCredentials:
@@ -222,7 +221,7 @@ def _pool() -> HTTPAdapter:
 class Transport:
     """The client's transport: `requests` with a pool for every request in flight, and time limits.
 
-    Speaks httplib2's interface, as the client asks. Raises ConnectionError and TimeoutError as the client expects them.
+    It has httplib2's interface, and raises ConnectionError and TimeoutError as the client expects.
     """
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pystac
@@ -17,8 +17,8 @@ from landslide.errors import SourceError
 
 LISTED = 12
 TIMEOUT = 60
-# pystac looks for its extensions when it first needs them, into a dictionary that another thread may be reading. Cases
-# are opened in threads; importing this module, which Python does in one thread, fills the dictionary before.
+# pystac looks for its extensions when it first needs them, into a dictionary that another thread may be reading. Scenes
+# are searched in threads; importing this module, which Python does in one thread, fills the dictionary before.
 pystac.EXTENSION_HOOKS.get_extended_object_links(pystac.Catalog("any", "any"))
 
 
@@ -44,7 +44,7 @@ class Catalogue:
         with _reading(self.place):
             found = self._search(collection, area, span, most)
             kept = [item for item in found if _meets(item, area) and (span is None or span[0] <= day(item) <= span[1])]
-        return sorted(kept, key=lambda item: (_time(item), item.id))
+        return sorted(kept, key=lambda item: (time(item), item.id))
 
     def nearest(self, collection: str, area: Geometry, spans: Sequence[Span]) -> list[pystac.Item]:
         """Items over the area within a year of the spans, nearest to any first; if there is none, some of any time.
@@ -88,9 +88,17 @@ class Catalogue:
                 yield folder
 
 
+def time(item: pystac.Item) -> datetime:
+    """The time (UTC) of an acquisition, or of its start; SourceError where an item states none."""
+    stated = item.datetime or item.common_metadata.start_datetime
+    if stated is None:
+        raise SourceError(f"item {item.id} of {item.collection_id} states no time. Correct the catalogue")
+    return stated.replace(tzinfo=UTC) if stated.tzinfo is None else stated.astimezone(UTC)
+
+
 def day(item: pystac.Item) -> date:
     """The day (UTC) of an acquisition."""
-    return _time(item).date()
+    return time(item).date()
 
 
 def signer(sign: str | None) -> Callable[[str], str]:
@@ -131,10 +139,3 @@ def _meets(item: pystac.Item, area: Geometry) -> bool:
         return True
     west, south, east, north = [*item.bbox[:2], *item.bbox[-3:-1]] if len(item.bbox) == 6 else item.bbox
     return bool(box(west, south, east, north, "EPSG:4326").intersects(area))
-
-
-def _time(item: pystac.Item) -> datetime:
-    time = item.datetime or item.common_metadata.start_datetime
-    if time is None:
-        raise SourceError(f"item {item.id} of {item.collection_id} states no time. Correct the catalogue")
-    return time

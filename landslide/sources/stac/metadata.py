@@ -1,4 +1,4 @@
-"""What the metadata of STAC items say about their numbers, and what follows where they are silent; never a guess."""
+"""What the metadata of STAC items say about their numbers. Where they say nothing, the standard decides or an error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ DECIBEL = {"db", "decibel", "decibels"}
 
 @dataclass(frozen=True)
 class Scaling:
-    """value = number in the file × scale + offset; `nodata` None leaves it to the file."""
+    """value = number in the file × scale + offset; `nodata` None takes the file's."""
 
     scale: float = 1.0
     offset: float = 0.0
@@ -64,7 +64,7 @@ def baseline(item: pystac.Item) -> float:
 def unit(item: pystac.Item, asset: str, configured: str | None) -> str:
     """`linear` or `dB`: as the asset or the item states it, else as the case does.
 
-    SourceError where nobody does, where the word is unknown, or where item and case disagree.
+    SourceError where neither does, where the word is unknown, or where item and case disagree.
     """
     stated = _raster(item.assets[asset]).get("unit", item.properties.get("unit"))
     found = None if stated is None else _power_unit(str(stated), item)

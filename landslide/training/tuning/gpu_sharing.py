@@ -12,20 +12,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel
 
-from landslide.artifacts.store import Request
+from landslide.artifacts.stage import Artifact, NotInKey, Stage
 from landslide.errors import CrashError, TrainingError
+from landslide.models.member import MemberSpec
+from landslide.training.records import Schedule
 from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.slots import lease
 
 if TYPE_CHECKING:
-    from landslide.models.member import MemberSpec
-    from landslide.training.records import Epoch, Schedule
+    from landslide.artifacts.store import ArtifactStore
+    from landslide.training.records import Epoch
 
-VERSION = 2
-SHARING_FILE = "packing.json"
+SHARING_FILE = "sharing.json"
 NUMBERS = (1, 2, 4, 8)
 MIN_GAIN = 1.1  # the least that twice as many have to be faster by
 STEPS = 100  # an epoch of the trial
@@ -37,7 +39,7 @@ class _Enough(Exception):
     """A trial has seen what it wanted."""
 
 
-class Packing(BaseModel):
+class Sharing(BaseModel):
     """Samples a second of all members together, by their number. Ends where more did not pay, or did not fit."""
 
     samples_per_second: dict[int, float]
@@ -52,21 +54,38 @@ class Packing(BaseModel):
         return best
 
 
-def packing_request(spec: MemberSpec, schedule: Schedule, tiles_key: str, gpu: str) -> Request:
-    """What a trial depends on; `gpu` is the name of the product."""
-    parameters = {
-        "spec": spec.model_dump(mode="json"),
-        "batch": schedule.batch,
-        "crop": schedule.crop,
-        "precision": schedule.precision,
-        "compiled": schedule.compiled,
-        "gpu": gpu,
-    }
-    return Request(stage="packing", version=VERSION, parameters=parameters, inputs={"tiles": tiles_key})
+class MeasureSharing(Stage):
+    """The trial of how many members a GPU carries; `gpu` is the name of the product."""
+
+    name: ClassVar[str] = "gpu-sharing"
+    version: ClassVar[int] = 3
+    packages: ClassVar[tuple[str, ...]] = ("torch", "segmentation-models-pytorch")
+    sources: ClassVar[tuple[str, ...]] = ("landslide.training.tuning.gpu_sharing",)
+
+    spec: MemberSpec
+    batch: int
+    crop: int
+    precision: str
+    compiled: bool
+    gpu: str
+    tiles: Artifact
+    schedule: Annotated[Schedule, NotInKey]
+    device: Annotated[str, NotInKey]
+
+    @classmethod
+    def of(cls, spec: MemberSpec, schedule: Schedule, tiles: Artifact, device: str, gpu: str) -> MeasureSharing:
+        """The trial of a member on the tiles that it will train on."""
+        decisive = schedule.model_dump(include={"batch", "crop", "precision", "compiled"})
+        return cls(spec=spec, gpu=gpu, tiles=tiles, schedule=schedule, device=device, **decisive)
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Wait for a free GPU and try; writes `sharing.json`."""
+        with lease(self.device) as place:
+            measure(self.spec, self.schedule, store.path(self.tiles), place, folder)
 
 
 def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, folder: Path) -> None:
-    """Train ever more members at once, until more do not pay or do not fit; `packing.json` into a folder."""
+    """Train ever more members at once, until more do not pay or do not fit; `sharing.json` into a folder."""
     found: dict[int, float] = {}
     for number in NUMBERS:
         try:
@@ -77,12 +96,12 @@ def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, fold
             break  # as many do not fit
         if number > 1 and found[number] <= MIN_GAIN * found[number // 2]:
             break
-    (folder / SHARING_FILE).write_text(Packing(samples_per_second=found).model_dump_json())
+    (folder / SHARING_FILE).write_text(Sharing(samples_per_second=found).model_dump_json())
 
 
-def read(folder: Path) -> Packing:
+def read(folder: Path) -> Sharing:
     """What a trial found."""
-    return Packing.model_validate_json((folder / SHARING_FILE).read_text())
+    return Sharing.model_validate_json((folder / SHARING_FILE).read_text())
 
 
 def rate(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, number: int) -> float:

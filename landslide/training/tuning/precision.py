@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from pydantic import BaseModel
 
-from landslide.artifacts.store import Request
+from landslide.artifacts.stage import Keyed, NotInKey, Stage
 from landslide.errors import CrashError
 from landslide.models.architectures import build
 from landslide.models.inference import precision
@@ -25,8 +26,11 @@ from landslide.training.devices import is_gpu
 from landslide.training.loader import Batch
 from landslide.training.step import WARM, Graphed, Step, adam
 from landslide.training.workers.pool import environment
+from landslide.training.workers.slots import lease
 
-VERSION = 2
+if TYPE_CHECKING:
+    from landslide.artifacts.store import ArtifactStore
+
 PROBE_FILE = "probe.json"
 STEPS, ON_GPU = 3, 30  # timed, after one that is not
 HOPELESS = 2.0  # times as slow in one layer: the network is not tried
@@ -34,7 +38,7 @@ ERROR_CHARACTERS = 500  # characters of what a dead probe said last
 MIN_SPEEDUP = 1.1  # the least that bfloat16 has to be faster by
 
 
-class Probe(BaseModel):
+class Probe(Keyed):
     """What is tried: a network on batches (batch, channels, crop, crop)."""
 
     architecture: str
@@ -42,7 +46,7 @@ class Probe(BaseModel):
     channels: int
     crop: int
     batch: int
-    device: str
+    device: Annotated[str, NotInKey]
 
 
 class ProbeResult(BaseModel):
@@ -57,13 +61,32 @@ class ProbeResult(BaseModel):
         return "bf16" if self.fp32 and self.bf16 and self.fp32 > MIN_SPEEDUP * self.bf16 else "fp32"
 
 
-def probe_request(probe: Probe) -> Request:
-    """What a probe depends on: the work, the processor and torch."""
-    processor = torch.cuda.get_device_name(probe.device) if is_gpu(probe.device) else _processor()
-    parameters = {**probe.model_dump(), "device": probe.device.split(":")[0]}
-    return Request(
-        stage="probe", version=VERSION, parameters={**parameters, "processor": processor, "torch": torch.__version__}
-    )
+class MeasurePrecision(Stage):
+    """The trial of two arithmetics on a processor, known by the name of the product."""
+
+    name: ClassVar[str] = "precision"
+    version: ClassVar[int] = 3
+    sources: ClassVar[tuple[str, ...]] = ("landslide.training.tuning.precision",)
+
+    probe: Probe
+    processor: str
+    torch: str
+
+    @classmethod
+    def of(cls, probe: Probe) -> MeasurePrecision:
+        """The trial on the processor of this machine."""
+        processor = torch.cuda.get_device_name(probe.device) if is_gpu(probe.device) else _processor()
+        return cls(probe=probe, processor=processor, torch=torch.__version__)
+
+    @property
+    def title(self) -> str:
+        """`precision Unet`."""
+        return f"{self.name} {self.probe.architecture}"
+
+    def build(self, folder: Path, store: ArtifactStore) -> None:
+        """Wait for a free core or GPU and try; writes `probe.json`."""
+        with lease(self.probe.device) as place:
+            measure(self.probe.model_copy(update={"device": place}), folder)
 
 
 def measure(probe: Probe, folder: Path) -> None:

@@ -122,7 +122,7 @@ class _Trainer:
         self._words: deque[str] = deque(maxlen=LAST_LINES)
         self._say: Callable[[str], None] = lambda line: None
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "landslide.training"],
+            [sys.executable, "-m", "landslide.training.workers"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(device),
         )  # fmt: skip
         self._listener = threading.Thread(target=self._listen, daemon=True)

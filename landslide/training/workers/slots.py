@@ -6,7 +6,7 @@ falls with the process that holds it, however that ends.
 
 from __future__ import annotations
 
-import fcntl
+import getpass
 import os
 import tempfile
 import time
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+
+from landslide.artifacts.atomic import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,18 +49,16 @@ def _identity(device: str) -> str:
 @contextmanager
 def lease(device: str, members_per_gpu: int = 1) -> Iterator[str]:
     """Wait for a free place and hold it; gives its device."""
-    folder = Path(tempfile.gettempdir()) / f"landslide-places-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"landslide-places-{getpass.getuser()}"
     files: dict[str, str] = {}
     for name in places(device, members_per_gpu):
         files[f"{_identity(name)}-{list(files.values()).count(name)}"] = name
     while True:
         for file, name in files.items():
-            with (folder / file).open("w") as lock:
+            if (lock := try_lock(folder / file)) is not None:
                 try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                yield name
+                    yield name
+                finally:
+                    lock.release()
                 return
         time.sleep(POLL_SECONDS)

@@ -8,24 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter
 
+from landslide.artifacts.stage import Artifact
 from landslide.artifacts.store import MANIFEST
 from landslide.cases.case import Case
 from landslide.datasets import leakage
-from landslide.datasets.leakage import AUDIT_FILE, SQUARE, Audit, audit, audit_request, refuse_duplicates, square_hashes
-from landslide.datasets.stack import Stack, StackInfo, StackPart, prepare
+from landslide.datasets.leakage import AUDIT_FILE, SQUARE, Audit, AuditCases, audit, refuse_duplicates, square_hashes
+from landslide.datasets.stack import Stack
 from landslide.errors import BandError, InputError
 from landslide.experiment import Experiment, load_experiment
 from landslide.geo.grid import distance_km
-from landslide.geo.raster import cog
-from landslide.sources.registry import open_source
+from tests.helpers.stacks import prepared, write_stack
 
 BANDS = ("dndvi_median", "slope", "vv_change")
+STACK = Artifact(stage="stack", key="key")
 Values = NDArray[np.float32]
 
 
@@ -35,19 +37,13 @@ def scene(seed: int, size: int = 40, bands: int = len(BANDS)) -> Values:
 
 def chips(folder: Path, name: str, *parts: Values, bands: tuple[str, ...] = BANDS) -> Stack:
     """A case of these parts, without a place."""
-    (folder / name).mkdir(parents=True)
-    for index, values in enumerate(parts):
-        geobox = GeoBox(values.shape[1:], (1, 0, 0, 0, 1, 0), None)
-        with cog(folder / name / f"{index}.stack.tif", geobox, bands, "float32", float("nan")) as writer:
-            writer.write(values, (slice(0, values.shape[1]), slice(0, values.shape[2])))
-    described = [
-        StackPart(name=str(index), height=values.shape[1], width=values.shape[2], observed={})
-        for index, values in enumerate(parts)
-    ]
     case = Case.model_validate({"id": name, "source": {"kind": "archive", "format": "paper", "folder": "."}})
-    info = StackInfo(case=case, bands=bands, georeferenced=False, parts=described, scenes=[])
-    (folder / name / "stack.json").write_text(info.model_dump_json())
-    return Stack.open(folder / name)
+    grids = [GeoBox(values.shape[1:], Affine.identity(), None) for values in parts]
+    described = {
+        str(index): (grid, dict(zip(bands, values, strict=True)))
+        for index, (grid, values) in enumerate(zip(grids, parts, strict=True))
+    }
+    return write_stack(folder / name, case, described)
 
 
 def audited(folder: Path, bands: tuple[str, ...] = BANDS, **stacks: list[Stack]) -> Audit:
@@ -223,8 +219,8 @@ def test_no_order_changes_the_audit(shuffled: dict[str, Any], bands: list[str], 
     folder = shuffled["folder"]
     audit(bands, stacks, folder)
     assert (folder / AUDIT_FILE).read_text() == shuffled["json"]
-    keys = {role: {stack.info.case.id: "key" for stack in group} for role, group in stacks.items()}
-    assert audit_request(bands, keys).key == shuffled["key"]
+    keys = {role: {stack.info.case.id: STACK for stack in group} for role, group in stacks.items()}
+    assert AuditCases(bands=bands, stacks=keys).key == shuffled["key"]
 
 
 @pytest.fixture(scope="module")
@@ -233,17 +229,17 @@ def shuffled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     train = [chips(folder, f"t{index}", scene(index), scene(index + 50)) for index in range(4)]
     validation = [chips(folder, f"v{index}", scene(index + 2), scene(index + 90)) for index in range(2)]
     audit(BANDS, {"train": train, "validation": validation}, folder)
-    keys = {"train": {f"t{index}": "key" for index in range(4)}, "validation": {"v0": "key", "v1": "key"}}
+    keys = {"train": {f"t{index}": STACK for index in range(4)}, "validation": {"v0": STACK, "v1": STACK}}
     return {
         "folder": folder, "train": train, "validation": validation, "json": (folder / AUDIT_FILE).read_text(),
-        "key": audit_request(BANDS, keys).key,
+        "key": AuditCases(bands=BANDS, stacks=keys).key,
     }  # fmt: skip
 
 
 def test_a_sample_tells_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same squares are drawn from a large and a small case, in blocks or whole."""
     monkeypatch.setattr(leakage, "SAMPLE", 2**13)
-    monkeypatch.setattr(leakage, "BLOCK", 100)
+    monkeypatch.setattr(leakage, "READ_SIDE", 100)
     large, small = scene(1, 340), scene(2, 100)
     small[:, :50] = large[:, 120:170, 37:137]
     found = audited(tmp_path / "out", train=[chips(tmp_path, "t", large)], validation=[chips(tmp_path, "v", small)])
@@ -278,9 +274,7 @@ def test_real_chips_share_nothing_until_one_is_on_two_sides(tmp_path: Path, real
 def _landslide4sense(data: Path, name: str, parts: list[str], out: Path) -> Stack:
     source = {"kind": "archive", "format": "landslide4sense", "folder": str(data / "landslide4sense"), "parts": parts}
     case = Case.model_validate({"id": name, "source": source})
-    (out / name).mkdir()
-    prepare(case, open_source(case), out / name, out / "work")
-    return Stack.open(out / name)
+    return prepared(case, out / name)
 
 
 DAY, SOON = "2018-09-06", "2018-09-07"

@@ -9,12 +9,13 @@ import rasterio
 import shapely
 import yaml
 
-from landslide.artifacts.store import Request
 from landslide.cases.case import Case, load_case
-from landslide.datasets.stack import Stack, prepare, prepare_request
+from landslide.datasets.layers import ExportMask
+from landslide.datasets.stack import Stack
 from landslide.errors import InputError, NoOverlapError, SourceError
 from landslide.geo.grid import grid
-from landslide.sources.registry import open_source
+from landslide.sources.base import PartGrid, SceneList
+from tests.helpers.stacks import prepared as prepare
 
 AOI = [9.0, 45.0, 9.006, 45.004]
 CLOUD, VEGETATION = 9, 4
@@ -45,10 +46,12 @@ def stub() -> dict[str, object]:
 
 
 def prepared(path: Path, folder: Path) -> Stack:
-    folder.mkdir()
-    case = load_case(path)
-    prepare(case, open_source(case), folder, folder / "workspace")
-    return Stack.open(folder)
+    return prepare(load_case(path), folder)
+
+
+def mask_of(case: Case) -> ExportMask:
+    grids = {"scene": PartGrid.of(grid(case))}
+    return ExportMask.of(case, SceneList(case=case.id, parts=grids, layers={}))
 
 
 def test_windows_full_of_cloud_are_refused_by_name(tmp_path: Path) -> None:
@@ -93,21 +96,13 @@ def test_the_title_and_role_do_not_make_another_stack_but_the_files_do(tmp_path:
     path = case_file(tmp_path / "in")
 
     def key() -> str:
-        case = load_case(path)
-        return prepare_request(case, open_source(case)).key
+        return prepared(path, tmp_path / "store").folder.name
 
     first = key()
     path.write_text(path.read_text() + "title: Another name\nrole: test\n")
     assert key() == first
     case_file(tmp_path / "in", scl=5)
     assert key() != first
-
-
-class Fixed:
-    """A source of which only the fingerprint is asked."""
-
-    def fingerprint(self) -> str:
-        return "0" * 64
 
 
 def cover_file(path: Path, values: np.ndarray, crs: str = "EPSG:4326", nodata: float | None = None) -> Path:
@@ -173,36 +168,35 @@ def test_cover_of_another_place_or_none_is_refused(tmp_path: Path) -> None:
             prepared(case_file(tmp_path / "in", cover=cover), tmp_path / f"out{number}")
     missing = load_case(case_file(tmp_path / "in", cover={"path": str(tmp_path / "no.tif"), "names": {1: "forest"}}))
     with pytest.raises(InputError, match=r"no\.tif"):
-        prepare_request(missing, Fixed())  # type: ignore[arg-type]
+        mask_of(missing)
 
 
-def test_cover_makes_another_stack_only_where_a_case_has_it(tmp_path: Path) -> None:
-    def request(**changes: object) -> Request:
-        return prepare_request(load_case(case_file(tmp_path / "in", **changes)), Fixed())  # type: ignore[arg-type]
-
+def test_cover_makes_another_mask_and_changes_no_other_layer(tmp_path: Path) -> None:
     file = cover_file(tmp_path / "cover.tif", np.ones((60, 80), "uint8"))
-    plain, known = request(), request(cover={"path": str(file), "names": {1: "forest"}})
-    assert "cover" not in plain.parameters
-    assert set(plain.inputs) == {"source"}
-    assert known.key != plain.key
+    cover = {"path": str(file), "names": {1: "forest"}}
+
+    def stack(**changes: object) -> Stack:
+        return prepared(case_file(tmp_path / "in", **changes), tmp_path / "store")
+
+    plain, known = stack(), stack(cover=cover)
+    assert known.info.layers["sentinel2"] == plain.info.layers["sentinel2"]
+    assert known.info.layers["mask"] != plain.info.layers["mask"]
     cover_file(file, np.full((60, 80), 2, "uint8"))
-    assert request(cover={"path": str(file), "names": {1: "forest"}}).key != known.key
+    assert stack(cover=cover).info.layers["mask"] != known.info.layers["mask"]
 
 
-def test_a_direction_makes_another_stack_only_where_a_case_asks_for_it() -> None:
-    def request(**radar: str) -> Request:
-        source = {"kind": "stac", "catalog": "https://example.org", "sentinel1": {"collection": "s1", **radar}}
-        return prepare_request(Case.model_validate({**stub(), "source": source}), Fixed())  # type: ignore[arg-type]
+def test_the_windows_count_for_dated_outlines_alone(tmp_path: Path) -> None:
+    outlines = geopandas.GeoDataFrame({"day": ["2020-06-01"]}, geometry=[shapely.box(9.001, 45.001, 9.002, 45.002)])
+    outlines.set_crs("EPSG:4326").to_file(tmp_path / "slides.gpkg")
 
-    both, one = request(), request(direction="ascending")
-    assert set(both.parameters["source"]["sentinel1"]) == {"collection", "vv", "vh", "unit"}
-    assert one.parameters["source"]["sentinel1"]["direction"] == "ascending"
-    assert one.key != both.key
-    earth_engine = {**stub(), "source": "earthengine"}
-    told = prepare_request(Case.model_validate(earth_engine), Fixed()).parameters  # type: ignore[arg-type]
-    assert told["source"]["sentinel1"]["direction"] is None, "as keys have had it from the start"
+    def key(days: int, **inventory: str) -> str:
+        given = {"path": str(tmp_path / "slides.gpkg"), **inventory}
+        return mask_of(Case.model_validate({**stub(), "post": {"days": days}, "inventory": given})).key
+
+    assert key(30) == key(40)
+    assert key(30, date_field="day") != key(40, date_field="day")
 
 
 def test_a_folder_without_a_prepared_case_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no prepared case"):
+    with pytest.raises(InputError, match="holds no stack"):
         Stack.open(tmp_path)

@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from landslide.artifacts.stage import Artifact
 from landslide.datasets.normalisation import Normalisation, observed
 from landslide.datasets.stack import IGNORE, Stack
 from landslide.ensembles import combine
-from landslide.ensembles.predictions import Library, Truth, predict, predict_request, single, truth_request, write_truth
+from landslide.ensembles.predictions import Library, PredictCase, Truth, WriteTruth, predict, single, write_truth
 from landslide.errors import BandError, InputError
 from landslide.evaluation.size_curve import all_sizes, greatest_sum
 from landslide.metrics import pixel, ranking
 from landslide.metrics.pixel import Counts
 from landslide.models.inference import probability_rows
+from landslide.models.member import MemberSpec, TrainedMember
 from tests.helpers.predictions import counts, open_library, scene, write_case
 from tests.helpers.stacks import BANDS, toy_stack
 
@@ -100,7 +102,8 @@ def test_counts_of_every_size_are_those_of_numpy(
     sizes = all_sizes(library, threshold, size)
     weights = np.tril(np.ones((members, members))) / np.arange(1, members + 1)[:, None]
     (block,) = library.blocks("a")
-    by_product, everywhere = combine.means(block, weights, ["probability"] * members) > threshold, np.ones_like(truth)
+    by_product = combine.weighted_means(block, weights, ["probability"] * members) > threshold
+    everywhere = np.ones_like(truth)
     for k in range(1, members + 1):
         expected = Counts.of(stored_as[:k].mean(axis=0) > threshold, truth, everywhere)
         assert tuple(sizes.curve["a"][k - 1]) == (expected.tp, expected.fp, expected.fn, expected.tn)
@@ -148,7 +151,7 @@ def test_logits_are_averaged_where_a_way_says_so(tmp_path: Path) -> None:
     write_case(tmp_path, "a", [truth], [probability])
     (block,) = open_library(tmp_path, ["a"], ["x", "y", "z"]).blocks("a")
     weights = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.0, 0.0, 1.0]])
-    means = combine.means(block, weights, ["logit", "probability", "logit"])
+    means = combine.weighted_means(block, weights, ["logit", "probability", "logit"])
     p = block.probabilities.astype("float64")
     with np.errstate(divide="ignore"):
         logits = np.clip(np.log(p / (1 - p)), -8, 8)
@@ -157,14 +160,24 @@ def test_logits_are_averaged_where_a_way_says_so(tmp_path: Path) -> None:
     assert means[2] == pytest.approx(p[2], abs=1e-3)
 
 
-def test_requests_name_all_that_a_result_depends_on() -> None:
-    truth = truth_request("case", BANDS)
-    assert truth.key != truth_request("case", BANDS[:2]).key
-    request = predict_request("member", truth.key, NORMALISATION, 512, 128)
-    others = [("other", truth.key, 512, 128), ("member", "x", 512, 128), ("member", truth.key, 256, 128)]
-    assert len({request.key, *(predict_request(m, t, NORMALISATION, w, o).key for m, t, w, o in others)}) == 4
+def test_the_keys_hold_all_that_a_result_depends_on() -> None:
+    stack = Artifact(stage="stack", key="case")
+    truth = WriteTruth(stack=stack, bands=BANDS)
+    assert truth.key != WriteTruth(stack=stack, bands=BANDS[:2]).key
+    spec = MemberSpec(architecture="Unet", loss="dice", learning_rate=0.001, bands=BANDS)
+    member = TrainedMember(key="member", spec=spec, validation_f1=0.5, weights=Path("weights"))
+    stage = PredictCase(
+        member=member, stack=stack, truth=truth.artifact, normalisation=NORMALISATION, window=512, overlap=128
+    )
     changed = Normalisation(mean=(1.0,) * len(BANDS), std=(2.0,) * len(BANDS))
-    assert predict_request("member", truth.key, changed, 512, 128).key != request.key
+    changes = (
+        {"member": member.model_copy(update={"key": "other"})}, {"truth": Artifact(stage="truth", key="x")},
+        {"window": 256}, {"normalisation": changed},
+    )  # fmt: skip
+    assert len({stage.key, *(stage.model_copy(update=change).key for change in changes)}) == 5
+    elsewhere = {"member": member.model_copy(update={"weights": Path("moved")}), "device": "cuda"}
+    assert stage.model_copy(update=elsewhere).key == stage.key
+    assert stage.packages == ("torch", "segmentation-models-pytorch")
 
 
 def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:

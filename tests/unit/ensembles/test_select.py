@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from landslide.artifacts.stage import Artifact
 from landslide.ensembles.calibration import Platt, forecasts
 from landslide.ensembles.combine import Combiner, scene_predictions
-from landslide.ensembles.confidence import Cuts, Patches, cuts, meanings
-from landslide.ensembles.select import PAPER, Rules, Selection, decided, select, select_request
+from landslide.ensembles.confidence import ConfidenceThresholds, Patches, confidence_classes, confidence_thresholds
+from landslide.ensembles.predictions import CasePredictions
+from landslide.ensembles.select import PAPER, Rules, Selection, SelectMembers, decided, select
 from landslide.ensembles.selectors import SELECTORS
 from landslide.ensembles.thresholds import Rule, threshold_of
 from landslide.errors import InputError
@@ -69,14 +71,16 @@ def test_one_event_is_too_few_to_choose_by() -> None:
     assert decided("forward", 1) == "forward"
 
 
-def test_a_request_names_predictions_in_order_and_rules() -> None:
-    request = select_request({"p": ["x", "y"]}, RULES)
-    others = [
-        ({"p": ["y", "x"]}, RULES),
-        ({"q": ["x", "y"]}, RULES),
-        ({"p": ["x", "y"]}, RULES.model_copy(update={"size": 4})),
-    ]
-    assert len({request.key, *(select_request(*other).key for other in others)}) == 4
+def test_the_key_holds_predictions_in_order_and_rules() -> None:
+    def stage(case: str, predictions: str, rules: Rules = RULES) -> SelectMembers:
+        stored = CasePredictions(
+            stack=Artifact(stage="stack", key="s"), truth=Artifact(stage="truth", key="t"),
+            predictions=tuple(Artifact(stage="predict", key=key) for key in predictions),
+        )  # fmt: skip
+        return SelectMembers(experiment="any", members=("a", "b"), cases={case: stored}, rules=rules)
+
+    others = [stage("p", "yx"), stage("q", "xy"), stage("p", "xy", RULES.model_copy(update={"size": 4}))]
+    assert len({stage("p", "xy").key, *(other.key for other in others)}) == 4
 
 
 @settings(deadline=None, max_examples=40)
@@ -127,11 +131,11 @@ def test_patches_by_hand() -> None:
     found = Patches.of(probability, probability > 0.5, truth)
     assert found.means.tolist() == pytest.approx([0.9, 0.6])
     assert found.real.tolist() == [True, False]
-    told = meanings(Cuts(medium=0.5, high=0.8), found)
+    told = confidence_classes(ConfidenceThresholds(medium=0.5, high=0.8), found)
     assert [(one.name, one.patches, one.real) for one in told] == [("high", 1, 1), ("medium", 1, 0), ("low", 0, 0)]
-    assert cuts(found) is None
+    assert confidence_thresholds(found) is None
     many = Patches.pooled([found] * 4)
-    assert cuts(many).model_dump() == pytest.approx({"medium": 0.6, "high": 0.9})
+    assert confidence_thresholds(many).model_dump() == pytest.approx({"medium": 0.6, "high": 0.9})
 
 
 @pytest.mark.parametrize("size", [100, 10_000])

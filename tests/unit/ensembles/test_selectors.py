@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from landslide.ensembles.combine import histograms, mean
+from landslide.ensembles.combine import histograms, weighted_mean
 from landslide.ensembles.predictions import Library
 from landslide.ensembles.sampling import PixelSample, second_moments
-from landslide.ensembles.scale import Scale, link, unlink
+from landslide.ensembles.scale import Scale, inverse_link, link
 from landslide.ensembles.selectors import (
     SELECTORS,
-    Greedy,
+    GreedySample,
     Options,
     diverse,
     error_correlation,
@@ -46,11 +46,12 @@ def by_hand(probabilities: list[list[float]], truth: list[bool], group: list[int
     values, true = np.array(probabilities, "float32"), np.array(truth)
     mapped, groups = values > 0.5, np.array(group)
     outcomes = np.stack([mapped & true, mapped & ~true, ~mapped & true, ~mapped & ~true], -1)
-    alone = np.stack([outcomes[:, groups == one].sum(1) for one in np.unique(groups)])
+    member_counts = np.stack([outcomes[:, groups == one].sum(1) for one in np.unique(groups)])
     return PixelSample(
         members=tuple("abcdefgh"[: len(values)]), groups=tuple(str(one) for one in np.unique(groups)), threshold=0.5,
         probabilities=values, truth=true, contested=mapped.any(0) & ~mapped.all(0), group=groups,
-        weight=np.ones(len(true)), alone=alone, moments=second_moments(values, true, np.ones(len(true)), groups),
+        weight=np.ones(len(true)), member_counts=member_counts,
+        moments=second_moments(values, true, np.ones(len(true)), groups),
     )  # fmt: skip
 
 
@@ -90,10 +91,10 @@ def test_a_sample_that_takes_everything_is_exact(tmp_path: Path, cases: int, par
         in_library = np.array([weights[sample.members.index(name)] for name in NAMES])
         expected = counts(found, in_library, 0.5)
         assert sample.counts(weights) == pytest.approx(expected)
-        by_group = [sample.of([group]).counts(weights) for group in range(groups)]
+        by_group = [sample.subset([group]).counts(weights) for group in range(groups)]
         assert sum(by_group) == pytest.approx(expected)
     exact = np.stack([sample.counts(row) for row in np.eye(len(NAMES))])
-    assert sample.alone.sum(0) == pytest.approx(exact)
+    assert sample.member_counts.sum(0) == pytest.approx(exact)
 
 
 def test_a_small_sample_is_unbiased(tmp_path: Path) -> None:
@@ -114,8 +115,8 @@ def test_greedy_counts_are_those_of_the_sample(seed: int) -> None:
     random = np.random.default_rng(seed)
     values = random.integers(0, 9, (4, 30)) / 8
     sample = by_hand(values.tolist(), (random.random(30) < 0.4).tolist(), [0] * 15 + [1] * 15)
-    greedy, picks = Greedy.of(sample), random.integers(0, 4, 5)
-    for step, counted in enumerate(greedy.along(picks), 1):
+    greedy, picks = GreedySample.of(sample), random.integers(0, 4, 5)
+    for step, counted in enumerate(greedy.path_counts(picks), 1):
         weights = np.bincount(picks[:step], minlength=4) / step
         assert counted == pytest.approx(sample.counts(weights))
 
@@ -126,9 +127,9 @@ def test_a_greedy_path_by_hand() -> None:
     sample = by_hand(
         [[0.9, 0.8, 0.1, 0.6, 0.1], [0.2, 0.3, 0.95, 0.1, 0.1], [0.9, 0.8, 0.1, 0.6, 0.1]], truth, [0, 0, 0, 1, 1]
     )
-    path = Greedy.of(sample).path(np.arange(3), 2)
+    path = GreedySample.of(sample).path(np.arange(3), 2)
     assert path.tolist() == [0, 1]  # a and c are equals: the first; with b: 0.55 0.55 0.525 0.35 0.1, all there is
-    assert pixel.f1(Greedy.of(sample).along(path)).tolist() == pytest.approx([4 / 6, 1.0])
+    assert pixel.f1(GreedySample.of(sample).path_counts(path)).tolist() == pytest.approx([4 / 6, 1.0])
 
 
 @given(st.integers(0, 2**32))
@@ -136,19 +137,19 @@ def test_the_first_step_is_the_best_member_and_each_the_best_addition(seed: int)
     random = np.random.default_rng(seed)
     values = random.integers(0, 16, (3, 24)) / 16
     sample = by_hand(values.tolist(), ([True] * 8 + [False] * 16), [0] * 24)
-    greedy = Greedy.of(sample)
+    greedy = GreedySample.of(sample)
     path = greedy.path(np.arange(3), 3)
     assert path[0] == sample.f1.argmax()
     for step in (1, 2):
-        reached = pixel.f1(greedy.along(path[: step + 1]))[-1]
+        reached = pixel.f1(greedy.path_counts(path[: step + 1]))[-1]
         for member in range(3):
-            other = pixel.f1(greedy.along(np.append(path[:step], member)))[-1]
+            other = pixel.f1(greedy.path_counts(np.append(path[:step], member)))[-1]
             assert np.nan_to_num(reached) >= np.nan_to_num(other)
     best = max(
-        np.nan_to_num(pixel.f1(greedy.along(np.array(picks)))[-1])
+        np.nan_to_num(pixel.f1(greedy.path_counts(np.array(picks)))[-1])
         for picks in combinations_with_replacement(range(3), 3)
     )
-    assert np.nan_to_num(pixel.f1(greedy.along(path))[-1]) <= best
+    assert np.nan_to_num(pixel.f1(greedy.path_counts(path))[-1]) <= best
 
 
 def test_forward_leaves_out_what_helps_in_one_scene_alone() -> None:
@@ -195,8 +196,8 @@ def test_a_row_tells_how_many_and_how_evenly(tmp_path: Path) -> None:
     assert (by_way["top"].members, by_way["all_members"].members) == (3, len(NAMES))
     for way, row in by_way.items():
         assert row.members == np.count_nonzero(weights[way])
-        assert row.effective == pytest.approx(1 / (weights[way] ** 2).sum())
-        assert 1 <= row.effective <= row.members + 1e-9
+        assert row.effective_size == pytest.approx(1 / (weights[way] ** 2).sum())
+        assert 1 <= row.effective_size <= row.members + 1e-9
         assert 0 < row.held_out_f1 < 1
 
 
@@ -228,7 +229,7 @@ def test_a_mean_of_members_at_0_and_1_stays_a_probability(
 ) -> None:
     members = np.array(values, "float32")[:, None].repeat(40, axis=1)
     rows = np.array([weights[: len(values)], np.ones(len(values)) / 3])
-    found = unlink(mean(link(members, scale), rows, scale), scale)
+    found = inverse_link(weighted_mean(link(members, scale), rows, scale), scale)
     assert found.min() >= 0
     assert found.max() <= 1
     assert np.isfinite(histogram(found.ravel(), found.ravel() > 0.5)).all()

@@ -1,35 +1,35 @@
-"""By what a prepared case is sliced: as much as it knows, and never less than every pixel."""
+"""The slices of a case: those that its data allow, and every pixel in one of them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from landslide.cases.case import Cover, Window, load_case
-from landslide.datasets.stack import Stack, prepare
+from landslide.cases.case import Window, load_case
+from landslide.datasets.layers import COVER_FILE, LAYER_FILE, Layer
+from landslide.datasets.stack import Stack
 from landslide.evaluation.strata import slices_of
-from landslide.geo.raster import cog
 from landslide.metrics.pixel import Counts, total
 from landslide.metrics.strata import Slices, counts_by_slice
 from landslide.simulation.world import simulate_world
-from landslide.sources.registry import open_source
-from tests.helpers.stacks import toy_stack
+from landslide.sources.base import Scene
+from tests.helpers.stacks import prepared, toy_case, toy_stack, write_raster, write_stack
 
 SHADE = "in its own shadow"
 LOOKS = {f"looks of {sensor}_{side}" for sensor in ("s1", "s2") for side in ("pre", "post")}
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    folder = tmp_path_factory.mktemp("ground")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("strata")
+
+
+@pytest.fixture(scope="module")
+def simulated(folder: Path) -> Stack:
     world = simulate_world(folder / "world", events=3, size=96, seed=3)
-    case = load_case(world.cases[1])
-    (folder / "case").mkdir()
-    prepare(case, open_source(case), folder / "case", folder / "workspace")
-    return Stack.open(folder / "case")
+    return prepared(load_case(world.cases[1]), folder / "store")
 
 
 @pytest.fixture
@@ -46,11 +46,12 @@ def with_case(stack: Stack, **case: Any) -> Stack:
 
 
 def with_cover(stack: Stack, cover: np.ndarray, names: dict[int, str]) -> Stack:
-    with stack.reader("scene") as reader, cog(
-        stack.folder / "scene.cover.tif", reader.geobox, ["cover"], "uint8", 255
-    ) as writer:  # fmt: skip
-        writer.write(cover[None].astype("uint8"), (slice(0, cover.shape[0]), slice(0, cover.shape[1])))
-    return with_case(stack, cover=Cover(path="cover.tif", names=names))
+    mask = Layer.open(stack.layer_folder("mask"))
+    grid = mask.info.parts["scene"].grid.geobox
+    write_raster(mask.folder / f"scene.{COVER_FILE}", grid, ["cover"], cover[None].astype("uint8"), 255)
+    described = mask.info.model_copy(update={"cover_names": names})
+    (mask.folder / LAYER_FILE).write_text(described.model_dump_json())
+    return Stack.open(stack.folder)
 
 
 def sliced(stack: Stack) -> dict[str, Slices]:
@@ -58,9 +59,8 @@ def sliced(stack: Stack) -> dict[str, Slices]:
         return slices_of(stack, "scene", reader)
 
 
-def radar(orbit: str | None, *sides: str, sensor: str = "sentinel-1") -> Iterator[dict[str, Any]]:
-    for side in sides:
-        yield {"sensor": sensor, "when": side, "id": "a", "date": None, "orbit": orbit, "cloud_cover": None}
+def radar(orbit: str, *sides: str, sensor: str = "sentinel-1") -> list[Scene]:
+    return [Scene(id="a", sensor=sensor, side=side, orbit=orbit) for side in sides]
 
 
 def share(slices: Slices, label: str) -> float:
@@ -81,10 +81,10 @@ def test_a_simulated_case_is_sliced_by_everything_and_every_slice_parts_it(simul
         assert total(list(counts.values())) == Counts.of(~truth, truth, every), name
 
 
-def test_confounders_come_out_as_slices_of_cover(simulated: Stack) -> None:
+def test_confounders_come_out_as_slices_of_cover(folder: Path, simulated: Stack) -> None:
     truth, kinds = simulated.label("scene") == 1, dict(sliced(simulated)["cover"])
     false = counts_by_slice(list(kinds.items()), ~truth, truth, np.ones(truth.shape, bool))
-    record = json.loads((simulated.folder.parent / "world" / "world.json").read_text())
+    record = json.loads((folder / "world" / "world.json").read_text())
     pixels = record["events"][simulated.info.case.id]["pixels"]
     for name, kind in (("clear-cut", "clear_cut"), ("harvest", "harvest"), ("flood bank", "flood"), ("snow", "snow")):
         assert false[name].fp + false[name].fn == pytest.approx(pixels[kind], abs=4)
@@ -118,7 +118,7 @@ def test_without_cover_orbits_and_date_only_what_is_known(toy: Stack) -> None:
 
 def test_without_aspect_neither_sun_nor_radar(tmp_path: Path) -> None:
     stack = toy_stack(tmp_path / "flat", size=32, bands=("vv_change", "slope", "northness"))
-    assert set(sliced(changed(stack, scenes=list(radar("ascending-1", "pre", "post"))))) == LOOKS | {"slope"}
+    assert set(sliced(changed(stack, scenes=radar("ascending-1", "pre", "post")))) == LOOKS | {"slope"}
     bare = toy_stack(tmp_path / "bare", size=32, bands=("vv_change",))
     assert set(sliced(bare)) == LOOKS
 
@@ -131,27 +131,24 @@ def test_without_aspect_neither_sun_nor_radar(tmp_path: Path) -> None:
         ([*radar("ascending-44", "pre", "post"), *radar("descending-7", "pre")], {"radar ascending"}),
         ([*radar("ascending-44", "pre"), *radar("ascending-45", "post")], set()),
         (radar("track 44", "pre", "post"), set()),
-        (radar(None, "pre", "post"), set()),
+        (radar("", "pre", "post"), set()),
         (radar("ascending-44", "pre", "post", sensor="sentinel-2"), set()),
     ],
 )
-def test_radar_slices_are_of_directions_that_gave_a_change(
-    toy: Stack, scenes: Iterator[dict[str, Any]], expected: set[str]
-) -> None:
-    assert {name for name in sliced(changed(toy, scenes=list(scenes))) if name.startswith("radar")} == expected
+def test_radar_slices_are_of_directions_that_gave_a_change(toy: Stack, scenes: list[Scene], expected: set[str]) -> None:
+    assert {name for name in sliced(changed(toy, scenes=scenes)) if name.startswith("radar")} == expected
 
 
-def test_the_sun_stands_where_it_does_in_the_middle_of_the_post_window(toy: Stack) -> None:
+def test_the_sun_stands_where_it_does_in_the_middle_of_the_post_window(toy: Stack, tmp_path: Path) -> None:
     aspect = np.tile(np.linspace(0, 2 * np.pi, 32, endpoint=False), (32, 1))
     bands = np.stack([np.full((32, 32), 30.0), np.cos(aspect), np.sin(aspect)]).astype("float32")
     with toy.reader("scene") as reader:
-        geobox = reader.geobox
-    with cog(toy.folder / "scene.stack.tif", geobox, ("slope", "northness", "eastness"), "float32", np.nan) as writer:
-        writer.write(bands, (slice(0, 32), slice(0, 32)))
+        planes = dict(zip(("slope", "northness", "eastness"), bands, strict=True))
+        terrain = write_stack(tmp_path / "terrain", toy_case("terrain"), {"scene": (reader.geobox, planes)})
 
     def away(latitude: float, first: str, last: str) -> np.ndarray:
         post = Window(start=first, end=last)
-        slices = dict(sliced(with_case(toy, aoi=(9.0, latitude, 9.02, latitude + 0.02), post=post))["sun"])
+        slices = dict(sliced(with_case(terrain, aoi=(9.0, latitude, 9.02, latitude + 0.02), post=post))["sun"])
         return slices["turned away from the sun"] | slices[SHADE]
 
     north, south = (away(latitude, "2020-09-10", "2020-09-30") for latitude in (45.0, -45.0))
@@ -159,7 +156,7 @@ def test_the_sun_stands_where_it_does_in_the_middle_of_the_post_window(toy: Stac
     assert bands[1][south].mean() < -0.3, "the sun stands in the north-east"
     assert max(bands[2][north].mean(), bands[2][south].mean()) < -0.1, "it is morning"
     shaded = [
-        share(sliced(with_case(toy, post=Window(start=f"2020-{month}-01", end=f"2020-{month}-30")))["sun"], SHADE)
+        share(sliced(with_case(terrain, post=Window(start=f"2020-{month}-01", end=f"2020-{month}-30")))["sun"], SHADE)
         for month in ("06", "12")
     ]
     assert shaded[0] == 0 < shaded[1], "the days of the post window count"

@@ -167,22 +167,22 @@ def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path, geobox: 
     refused(tmp_path / "nowhere.gpkg", geobox, "Check the path")
     refused(write(tmp_path, [Point(WEST, SOUTH)]), geobox, "Buffer them first")
     refused(write(tmp_path, [LineString([(WEST, SOUTH), (WEST + 5, SOUTH)]), square]), geobox, "1 points or lines")
-    refused(write(tmp_path, [metres(9000, 0, 9050, 50)]), geobox, "none of 1 outlines", "Check the file and the area")
+    refused(write(tmp_path, [metres(9000, 0, 9050, 50)]), geobox, "none of its 1 polygons", "Check the file and the area")
     refused(write(tmp_path, [square]), geobox, "slides", layer="scars")
     refused(write(tmp_path, [square], day=["2018-09-06"]), geobox, "day", "Correct `date_field`", date_field="date")
-    refused(write(tmp_path, [square], day=["2001-01-01"]), geobox, "no outline is dated", date_field="day")
+    refused(write(tmp_path, [square], day=["2001-01-01"]), geobox, "no polygon has a date", date_field="day")
     (tmp_path / "inventory.gpkg").unlink()
     refused(write(tmp_path, [square], None), geobox, "no CRS")
 
 
 def test_an_empty_or_damaged_inventory_is_refused(tmp_path: Path, geobox: GeoBox) -> None:
-    refused(write(tmp_path, []), geobox, "is empty")
+    refused(write(tmp_path, []), geobox, "has no polygon")
     path = tmp_path / "damaged.gpkg"
     path.write_bytes(b"no geopackage")
     refused(path, geobox, "cannot read the inventory")
     path = tmp_path / "damaged.zip"
     path.write_bytes(b"no zip")
-    refused(path, geobox, "no readable zip")
+    refused(path, geobox, "cannot read the zip")
 
 
 def test_a_zip_stands_for_the_file_in_it(tmp_path: Path, geobox: GeoBox) -> None:

@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landslide.features.optical import EDGE, HALO, MAX_RATIO, clear, optical_bands
+from landslide.features.optical import EDGE, MAX_RATIO, clear, optical_bands
 
 COLOURS = ("blue", "green", "red", "nir")
 
@@ -28,31 +28,33 @@ def classes(values: object) -> xr.DataArray:
 
 
 def test_classes_that_show_the_ground() -> None:
-    assert clear(classes([[4, 5, 6, 7]])).values.all()
-    assert not clear(classes([[0, 1, 2, 11]])).values.any()
+    assert clear(classes([[4, 5, 6, 7]]), EDGE).values.all()
+    assert not clear(classes([[0, 1, 2, 11]]), EDGE).values.any()
     for spreading in (3, 8, 9, 10):
-        assert not clear(classes([[4, spreading]])).values.any()
+        assert not clear(classes([[4, spreading]]), EDGE).values.any()
 
 
+@pytest.mark.parametrize("dilation", [0, 1, EDGE, 12])
 @pytest.mark.parametrize("spreading", [3, 8, 9, 10])
-def test_clouds_and_shadows_grow_by_the_edge(spreading: int) -> None:
+def test_clouds_and_shadows_grow_by_the_dilation(spreading: int, dilation: int) -> None:
     values = np.full((31, 31), 4)
     values[15, 15] = spreading
-    usable = clear(classes(values)).values
-    assert (~usable).sum() == (2 * EDGE + 1) ** 2
-    assert usable[15, 15 + EDGE + 1]
+    usable = clear(classes(values), dilation).values
+    assert (~usable).sum() == (2 * dilation + 1) ** 2
+    assert usable[15, 15 + dilation + 1]
 
 
 def test_snow_and_nodata_do_not_grow() -> None:
     values = np.full((9, 9), 5)
     values[4, 4], values[0, 0] = 11, 0
-    assert (~clear(classes(values)).values).sum() == 2
+    assert (~clear(classes(values), EDGE).values).sum() == 2
 
 
 def test_times_do_not_touch_each_other() -> None:
     values = np.full((3, 5, 5), 4, "uint8")
     values[1] = 9
-    assert clear(xr.DataArray(values, dims=("time", "y", "x"))).values.all((1, 2)).tolist() == [True, False, True]
+    usable = clear(xr.DataArray(values, dims=("time", "y", "x")), EDGE).values
+    assert usable.all((1, 2)).tolist() == [True, False, True]
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,9 +62,9 @@ def test_times_do_not_touch_each_other() -> None:
 def test_the_mask_does_not_depend_on_the_block(seed: int, row: int, column: int) -> None:
     values = np.random.default_rng(seed).choice([4, 5, 9, 3, 11], (50, 50), p=[0.5, 0.478, 0.01, 0.002, 0.01])
     block = (slice(row, row + 30), slice(column, column + 30))
-    inner = (slice(HALO, -HALO), slice(HALO, -HALO))
+    inner = (slice(EDGE, -EDGE), slice(EDGE, -EDGE))
     np.testing.assert_array_equal(
-        clear(classes(values[block])).values[inner], clear(classes(values)).values[block][inner]
+        clear(classes(values[block]), EDGE).values[inner], clear(classes(values), EDGE).values[block][inner]
     )
 
 
@@ -142,7 +144,8 @@ def test_a_real_cloud_masked_series_equals_plain_numpy(real_data: Path) -> None:
         side: [i for i, day in enumerate(days) if f"{year}-06" <= day < f"{year}-09"] for side, year in summers.items()
     }
     order = chosen["pre"] + chosen["post"]
-    usable = clear(xr.DataArray(np.where(cloud[order] == 1, 9, 4).astype("uint8"), dims=("time", "y", "x"))).values
+    scl = xr.DataArray(np.where(cloud[order] == 1, 9, 4).astype("uint8"), dims=("time", "y", "x"))
+    usable = clear(scl, EDGE).values
     red, nir = (np.where(usable, (1 + sign * ndvi[order]) / 2, np.nan).astype("float32") for sign in (-1, 1))
     dims = ("time", "y", "x")
     sides = ["pre"] * len(chosen["pre"]) + ["post"] * len(chosen["post"])

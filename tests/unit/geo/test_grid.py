@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from landslide.cases.case import Case
 from landslide.errors import GridError
-from landslide.geo.grid import blocks, grid, utm
+from landslide.geo.grid import blocks, grid, utm_crs
 
 
 def case(aoi: object) -> Case:
@@ -31,7 +31,7 @@ def test_origin_on_multiples_of_the_pixel_and_the_area_inside(west: float, south
     [((10, 45), 32632), ((-71, -33), 32719), ((179.9, 0), 32660), ((0, 85), 32661), ((0, -81), 32761)],
 )
 def test_zones(place: tuple[float, float], code: int) -> None:
-    assert utm(*place) == f"EPSG:{code}"
+    assert utm_crs(*place) == f"EPSG:{code}"
 
 
 @pytest.mark.parametrize("aoi", [[179.9, -17, -179.9, -16.9], [0, 0, 0, 1]])
@@ -51,6 +51,7 @@ def test_a_continent_is_refused() -> None:
         grid(case([0, 40, 10, 50]))
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(1, 130))
 def test_blocks_cover_each_pixel_once(height: int, width: int, size: int) -> None:
     parts = blocks((height, width), size)

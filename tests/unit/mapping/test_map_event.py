@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from pydantic import ValidationError
 
+from landslide.artifacts.stage import Artifact
 from landslide.datasets.stack import StackPart
 from landslide.ensembles.calibration import Platt
 from landslide.ensembles.ensemble import Ensemble
 from landslide.errors import BandError, InputError
-from landslide.mapping.map_event import map_event, map_request
+from landslide.mapping.map_event import MapCase, map_event
 from landslide.mapping.probability import RunningMoments, entropy
 from landslide.mapping.report.layers import picture_shape
 from landslide.mapping.report.quicklook import round_below
 from landslide.mapping.summary import SUMMARY, MapOptions, MapSummary
-from landslide.plotting.blend import hillshade
 from landslide.progress import reporting
 from tests.helpers.mapping_case import Echo, case, hills, write_ensemble, write_stack
 
@@ -280,17 +280,17 @@ def test_progress_is_told_row_by_row(tmp_path, echoes):
     assert told == [("Mapping", done, 4) for done in range(1, 5)]  # 2 members, 2 rows of windows
 
 
-def test_the_request_names_what_a_map_depends_on():
-    base = map_request("s", "e", "t", MapOptions())
-    others = [
-        map_request("x", "e", "t", MapOptions()),
-        map_request("s", "x", "t", MapOptions()),
-        map_request("s", "e", "x", MapOptions()),
-        map_request("s", "e", "t", MapOptions(window=256)),
-        map_request("s", "e", "t", MapOptions(), scores={"size": 2}),
-    ]
-    assert len({base.key, *(request.key for request in others)}) == 6
-    assert map_request("s", "e", "t", MapOptions()).key == base.key
+def test_the_key_holds_what_a_map_depends_on():
+    base = MapCase(
+        stack=Artifact(stage="stack", key="s"), fingerprint="e", case_title="t", options=MapOptions(),
+        case=case(), ensemble=Path("ensemble"),
+    )  # fmt: skip
+    changes = (
+        {"stack": Artifact(stage="stack", key="x")}, {"fingerprint": "x"}, {"case_title": "x"},
+        {"options": MapOptions(window=256)},
+    )  # fmt: skip
+    assert len({base.key, *(base.model_copy(update=change).key for change in changes)}) == 5
+    assert base.model_copy(update={"ensemble": Path("moved"), "device": "cuda"}).key == base.key
 
 
 @pytest.mark.parametrize("wrong", [{"window": 8}, {"overlap": 300}, {"threshold": 1.0}, {"windw": 512}])
@@ -304,15 +304,6 @@ def test_importing_the_package_is_light():
     code = f"import sys, landslide.mapping; print([m for m in '{heavy}'.split(',') if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
-
-
-def test_a_slope_that_faces_the_sun_is_brighter():
-    rise = np.array(0.3 / np.sqrt(2))
-    towards = hillshade(np.full((4, 4), -rise), np.full((4, 4), rise))
-    away = hillshade(np.full((4, 4), rise), np.full((4, 4), -rise))
-    flat = hillshade(np.zeros((4, 4)), np.zeros((4, 4)))
-    assert away.max() < flat.min() < towards.min()
-    assert flat.mean() == pytest.approx(np.sqrt(0.5), rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (96, 130), (800, 900), (2000, 10_980), (10_980, 10_980), (1, 3000)])

@@ -7,16 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from landslide.metrics.bootstrap import (
-    BLOCK_PIXELS,
-    Resampled,
-    over_events,
-    over_landslides,
-    unit_counts,
-    unit_histograms,
-)
+from landslide.metrics.bootstrap import BLOCK_PIXELS, Resampled, over_events, over_landslides, unit_counts
 from landslide.metrics.pixel import SCORES, Counts, area_bias, f1, mcc, precision, recall
-from landslide.metrics.ranking import average_precision, histogram
 from tests.unit.metrics.test_objects import example
 
 planes = arrays(bool, (4, 6, 7))
@@ -61,14 +53,6 @@ def test_units_add_up_to_the_counts_of_each_map(planes: np.ndarray) -> None:
         assert units[:, index].sum(0).tolist() == [counts.tp, counts.fp, counts.fn, counts.tn]
         assert unit_counts(mapped, truth, valid).sum(0).tolist() == units[:, index].sum(0).tolist()
     assert units.reshape(len(units), 8).any(1).all()
-
-
-@given(arrays("float32", (6, 7), elements=st.floats(0, 1, width=32)), planes)
-def test_unit_histograms_add_up_to_the_scenes(probability: np.ndarray, planes: np.ndarray) -> None:
-    truth, valid, unseen, _ = planes
-    probability[unseen] = np.nan
-    units = unit_histograms(probability, truth, valid, bins=64)
-    assert (units.sum(0) == histogram(probability, truth, valid, bins=64)).all()
 
 
 def test_background_is_cut_into_blocks() -> None:
@@ -168,18 +152,6 @@ def test_two_maps_are_compared_in_pairs() -> None:
     assert difference is not None
     assert alone[1].high > alone[0].low
     assert difference.low > 0
-
-
-def test_average_precision_has_an_interval() -> None:
-    random = np.random.default_rng(6)
-    truth = ndimage.maximum_filter(random.random((300, 300)) < 0.001, 7)
-    probability = np.clip(0.3 + 0.3 * truth + random.normal(0, 0.15, truth.shape), 0, 1)
-    units = unit_histograms(probability, truth, np.ones_like(truth))
-    interval = over_landslides({"event": units}, resamples=400).interval(average_precision)
-    assert interval is not None
-    assert interval.low < interval.value < interval.high
-    exact = average_precision(histogram(probability, truth, np.ones_like(truth)))
-    assert interval.value == pytest.approx(float(exact), abs=0.01)
 
 
 def test_two_thousand_resamples_of_a_thousand_landslides_take_well_under_a_second() -> None:

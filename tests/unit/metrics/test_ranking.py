@@ -14,10 +14,10 @@ from landslide.metrics.ranking import (
     average_precision,
     best_f,
     bin_of,
-    cheapest,
     curve,
     histogram,
     mapped_above,
+    min_cost,
 )
 
 SHAPE = (8, 9)
@@ -92,9 +92,9 @@ def test_chosen_thresholds_are_the_best_there_are(
     probability: np.ndarray, truth: np.ndarray, valid: np.ndarray, weight: float
 ) -> None:
     truth[0, 0] = valid[0, 0] = True
-    counted = histogram(probability, truth, valid, bins=64)
+    counted = histogram(probability, truth, valid).reshape(2, 64, -1).sum(-1)
     all_counts = [Counts.of(probability > i / 64, truth, valid) for i in range(1, 65)]
-    f, cheap, precise = best_f(counted, weight), cheapest(counted, weight), at_precision(counted, 0.6)
+    f, cheap, precise = best_f(counted, weight), min_cost(counted, weight), at_precision(counted, 0.6)
     assert f is not None
     for cut in filter(None, (f, cheap, precise)):
         assert cut.counts == Counts.of(probability > cut.threshold, truth, valid)
@@ -115,8 +115,8 @@ def test_the_costlier_a_miss_the_lower_the_threshold() -> None:
     truth = random.random(200_000) < probability  # calibrated
     counted = histogram(probability, truth, np.ones(200_000, bool))
     for miss, expected in ((1.0, 0.5), (4.0, 0.2), (0.25, 0.8)):
-        assert cheapest(counted, miss).threshold == pytest.approx(expected, abs=0.05)
-    assert cheapest(counted, miss=0.0).counts.fp == 0
+        assert min_cost(counted, miss).threshold == pytest.approx(expected, abs=0.05)
+    assert min_cost(counted, miss=0.0).counts.fp == 0
 
 
 def test_among_equal_thresholds_the_middle_one() -> None:
@@ -137,7 +137,7 @@ def test_without_any_landslide_nothing_can_be_chosen_for_f1() -> None:
     counted = histogram(np.array([0.3, 0.9]), np.zeros(2, bool), np.ones(2, bool))
     assert best_f(counted) is None
     assert at_precision(counted, 0.5) is None
-    assert cheapest(counted, 5).counts == Counts(tn=2)
+    assert min_cost(counted, 5).counts == Counts(tn=2)
 
 
 def test_many_histograms_at_once() -> None:

@@ -16,8 +16,8 @@ from landslide.metrics.strata import (
     by_cover,
     by_distance,
     by_illumination,
-    by_look,
-    by_looks,
+    by_observations,
+    by_radar_look,
     by_slope,
     by_value,
     counts_by_slice,
@@ -40,9 +40,10 @@ def test_slices_part_the_scene_so_their_counts_add_up(
     mapped, truth, valid = planes
     slope = np.abs(steepness) * 60
     for slices in (
-        by_slope(slope), by_illumination(slope, north, east, azimuth, elevation), by_distance(truth, 10.0),
-        by_looks(np.arange(30, dtype="uint16").reshape(SHAPE), NO_COUNT), by_look(slope, north, east, azimuth),
-        by_distance(truth, 10.0, known=valid),
+        by_slope(slope), by_illumination(slope, north, east, azimuth, elevation),
+        by_observations(np.arange(30, dtype="uint16").reshape(SHAPE), NO_COUNT),
+        by_radar_look(slope, north, east, azimuth),
+        by_distance(truth, 10.0, np.ones_like(valid)), by_distance(truth, 10.0, valid),
         by_cover(np.where(truth, 7, mapped).astype("uint8"), {1: "a", 3: "a"}, 0),
     ):  # fmt: skip
         assert (np.sum([mask for _, mask in slices], axis=0) == 1).all()
@@ -92,7 +93,7 @@ def test_a_radar_that_looks_east_faces_what_dips_west(steepness: float, dip_towa
     towards = np.radians(dip_towards)
     height = -np.tan(np.radians(steepness)) * (np.sin(towards) * x - np.cos(towards) * y)  # rows run south
     band = terrain_bands(height, 10.0)
-    slices = by_look(band["slope"], band["northness"], band["eastness"], azimuth=80)
+    slices = by_radar_look(band["slope"], band["northness"], band["eastness"], azimuth=80)
     assert only(slices, 2, 2) == expected
     assert only(slices, 0, 0) == UNKNOWN
 
@@ -122,23 +123,24 @@ def test_cover_by_name_numbers_of_one_name_as_one() -> None:
 def test_distance_where_the_feature_is_not_known_is_unknown() -> None:
     river, known = np.zeros((1, 20), bool), np.ones((1, 20), bool)
     river[0, 0], known[0, 5:7] = True, False
-    slices = by_distance(river, 10.0, known=known)
+    slices = by_distance(river, 10.0, known)
     assert [only(slices, 0, column) for column in (0, 4, 5, 6, 7)] == ["< 100 m"] * 2 + [UNKNOWN] * 2 + ["< 100 m"]
 
 
 def test_distance_to_a_feature_in_metres() -> None:
     road = np.zeros((1, 60), bool)
     road[0, 0] = True
-    slices = by_distance(road, pixel_m=10.0, edges=(100, 300), to=" from a road")
-    assert only(slices, 0, 0) == only(slices, 0, 9) == "< 100 m from a road"
-    assert only(slices, 0, 10) == only(slices, 0, 29) == "100–300 m from a road"
-    assert only(slices, 0, 30) == "≥ 300 m from a road"
-    nowhere = by_distance(np.zeros((2, 2), bool), pixel_m=10.0, edges=(100, 300))
-    assert nowhere[2][1].all()
+    slices = by_distance(road, 10.0, np.ones_like(road))
+    assert only(slices, 0, 0) == only(slices, 0, 9) == "< 100 m"
+    assert only(slices, 0, 10) == only(slices, 0, 29) == "100–300 m"
+    assert only(slices, 0, 30) == "300–1000 m"
+    nowhere = by_distance(np.zeros((2, 2), bool), 10.0, np.ones((2, 2), bool))
+    assert nowhere[3][0] == "≥ 1000 m"
+    assert nowhere[3][1].all()
 
 
 def test_looks_by_name() -> None:
-    slices = by_looks(np.array([[0, 1, 2, 3, 4, 5, 900, NO_COUNT]], "uint16"), NO_COUNT)
+    slices = by_observations(np.array([[0, 1, 2, 3, 4, 5, 900, NO_COUNT]], "uint16"), NO_COUNT)
     assert [only(slices, 0, column) for column in range(8)] == [
         "not seen", "1 look", "2 looks", "3–4 looks", "3–4 looks", "≥ 5 looks", "≥ 5 looks", UNKNOWN,
     ]  # fmt: skip

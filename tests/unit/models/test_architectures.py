@@ -22,7 +22,7 @@ def test_every_architecture_maps_bands_to_logits(architecture: str) -> None:
 def test_an_encoder_that_is_not_there_is_named_with_its_neighbours() -> None:
     check_encoder("resnet34")
     check_encoder("tu-convnext_tiny")
-    with pytest.raises(InputError, match=r"unknown encoder 'resnet43'; near it are .*resnet34"):
+    with pytest.raises(InputError, match=r"unknown encoder 'resnet43'; similar names are .*resnet34"):
         check_encoder("resnet43")
 
 

@@ -293,6 +293,7 @@ def test_places_lie_apart_in_both_hemispheres_and_around_the_new_baseline():
     assert {place.event_date > date(2022, 1, 25) for place in chosen[:3]} == {True, False}
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_another_seed_other_bytes(world: World, tmp_path: Path):
     again = simulate_world(tmp_path / "again", events=3, size=64, seed=5)
     assert _digests(again.folder) == _digests(world.folder)
@@ -404,6 +405,7 @@ def test_cover_is_known_with_what_is_mistaken_for_landslides_on_top(world: World
             np.testing.assert_array_equal(raster.read(1) > 10, of.read(1) > Truth.LANDSLIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloudiness", [0.0, 0.8])
 def test_cloudiness_changes_optical_scenes_alone(world: World, tmp_path: Path, cloudiness: float):
     other = simulate_world(tmp_path / "other", events=3, size=64, seed=5, cloudiness=cloudiness)

@@ -11,18 +11,19 @@ from scipy import ndimage
 from landslide.datasets.normalisation import Normalisation
 from landslide.datasets.stack import Stack
 from landslide.datasets.training_store import Tiles, tile
-from landslide.ensembles.confidence import Cuts
+from landslide.ensembles.confidence import ConfidenceThresholds
 from landslide.ensembles.ensemble import Ensemble, EnsembleInfo, assemble, ensemble_members, rank
 from landslide.ensembles.predictions import Library, predict, write_truth
 from landslide.ensembles.select import Choice
 from landslide.errors import BandError, InputError, TrainingError
 from landslide.evaluation.evaluate import evaluate
 from landslide.evaluation.report.files import write_results
+from landslide.evaluation.results import EvaluationReport
 from landslide.models.member import MemberSpec, TrainedMember, load_member
 from landslide.training.checkpoint import MEMBER_FILE as CHECKPOINT
 from landslide.training.checkpoint import Checkpoints
 from landslide.training.devices import choose_device
-from landslide.training.records import MEMBER_FILE, WEIGHTS, Epoch, Member, Schedule, candidate
+from landslide.training.records import MEMBER_FILE, WEIGHTS, Epoch, Member, Schedule, trained_member
 from landslide.training.trainer import one_cycle, train
 from landslide.training.validation import found_everywhere, scenes
 from tests.helpers.stacks import BANDS, toy_stack
@@ -219,7 +220,7 @@ def test_a_diverged_member_is_a_result_without_weights(world: tuple[Tiles, Stack
     assert (member.status, member.validation_f1, member.best_epoch) == ("diverged", None, None)
     assert not (tmp_path / WEIGHTS).exists()
     with pytest.raises(TrainingError, match="every member diverged"):
-        rank([candidate("k", tmp_path)])
+        rank([trained_member("k", tmp_path)])
 
 
 def test_patience_ends_a_member_early(world: tuple[Tiles, Stack], tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_the_learning_rate_falls_when_the_loss_stalls(world: tuple[Tiles, Stack]
 
 
 def ensemble_of(tiles: Tiles, members: list[Path], folder: Path) -> Ensemble:
-    ranked = rank([candidate(str(i), member) for i, member in enumerate(members)])
+    ranked = rank([trained_member(str(i), member) for i, member in enumerate(members)])
     info = EnsembleInfo(
         name="toy",
         band_set="toy",
@@ -293,7 +294,7 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
     library = predicted(ranked, stack, normalisation, tmp_path)
     paper = Choice(
         selector="paper", scale="probability", weights={"0": 0.5, "1": 0.5}, calibration=None, threshold=0.5,
-        confidence=Cuts(medium=0.6, high=0.7), effective=2,
+        confidence=ConfidenceThresholds(medium=0.6, high=0.7), effective=2,
     )  # fmt: skip
     evaluation = evaluate(library, {"c": stack}, [paper])
     with stack.reader("scene") as reader:
@@ -311,23 +312,23 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
     assert evaluation.members[0] == evaluation.curve[0]
     assert evaluation.observed["c"] == pytest.approx((label != 255).mean())
     assert evaluation.baseline is not None
-    assert evaluation.baseline[1].pooled.f1 == pytest.approx(best_threshold(values[1], label), abs=2e-3)
-    write_results(evaluation, ranked, "toy", tmp_path)
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["size"] == 2
-    assert metrics["pooled"] == metrics["curve"][1]["pooled"] == metrics["ways"][0]["pooled"]
-    assert metrics["ways"][0]["gain"] == 0
+    assert evaluation.baseline.pooled.f1 == pytest.approx(best_threshold(values[1], label), abs=2e-3)
+    write_results(EvaluationReport.of(evaluation, ranked), evaluation.scenes, "toy", tmp_path)
+    report = EvaluationReport.read(tmp_path)
+    assert report.size == 2
+    assert report.pooled == report.curve[1].pooled == report.selectors[0].pooled
+    assert report.selectors[0].gain == 0
     lines = (tmp_path / "curve.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2 * 2  # header; ensemble and member; two sizes; pooled and one case
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("curve.png", "performance.png", "sizes.png"))
-    low, high = metrics["intervals"]["f1"]["landslides"]
-    assert low <= metrics["pooled"]["f1"] <= high
-    assert metrics["intervals"]["f1"]["events"] is None, "one event tells nothing of others"
-    assert [one["share"] for one in metrics["objects"]] == [0.2, 0.5]
-    assert metrics["objects"][0]["landslides"] == number_of_patches(label == 1)
-    assert 0 < metrics["average_precision"] <= 1
-    assert sum(part["tp"] for part in metrics["slices"]["slope"].values()) == pooled.tp, "slices part the scene"
-    assert list(metrics["slices"]["looks of s2_post"]) == ["3–4 looks"]
+    low, high = report.intervals.f1.landslides
+    assert low <= report.pooled.f1 <= high
+    assert report.intervals.f1.events is None, "one event says nothing about others"
+    assert [one.share for one in report.objects] == [0.2, 0.5]
+    assert report.objects[0].landslides == number_of_patches(label == 1)
+    assert 0 < report.average_precision <= 1
+    assert sum(part.tp for part in report.slices["slope"].values()) == pooled.tp, "slices part the scene"
+    assert list(report.slices["looks of s2_post"]) == ["3–4 looks"]
 
 
 def predicted(ranked: list[TrainedMember], stack: Stack, normalisation: Normalisation, folder: Path) -> Library:

@@ -1,28 +1,29 @@
-"""What an export will ask of Earth Engine, reckoned before anything is asked.
+"""What the export of a layer will ask of Earth Engine, computed before anything is asked.
 
-Tiles, bytes and requests are exact, but for tiles that must be halved. The compute units are an estimate: Google
-publishes no rates, and what a request costs varies with its caches. It counts how many pixel values are read and
-multiplies by one assumed rate; take it for an order of magnitude, and hold it against what batch exports report.
+Tiles, bytes and requests are exact, except for tiles that must be halved. The compute units are an estimate: Google
+publishes no rates, and what a request costs varies with its caches. It is the number of pixel values that are read
+times one assumed rate, right within an order of magnitude; batch exports report what they took.
 """
 
 from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from landslide.cases.case import Case
 from landslide.cases.sources import AUTO_BUCKET_TILES, ExportSettings
 from landslide.errors import InputError
+from landslide.sources.base import LayerRequest
 from landslide.sources.earthengine.export.tiles import tile_side
-from landslide.sources.earthengine.image import Recipe
+from landslide.sources.earthengine.expressions.sentinel2 import SCORED
+from landslide.sources.earthengine.image import names_of
 
 EECU_SECONDS_PER_MILLION_READS = 0.2  # assumed
 ALLOWANCES = {"Community": 150, "Contributor": 1_000, "Partner": 100_000}  # EECU-hours a month, non-commercial
-RADAR_READS, OPTICAL_READS, SCORE_READS, TERRAIN_READS, FLATTENING_READS = 2, 5, 1, 4, 4
+RADAR_READS, SLOPE_READS, OPTICAL_READS, SCORE_READS, TERRAIN_READS, WATER_READS = 2, 4, 5, 1, 4, 1
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An export's size. `way` is `tiles` or `bucket`; `side` in pixels; `bytes` as they arrive, uncompressed."""
+    """An export's size: `method` is `tiles` or `bucket`, `side` of a tile in pixels, `bytes` uncompressed."""
 
     method: str
     width: int
@@ -35,49 +36,61 @@ class Estimate:
     eecu_hours: float
 
     def as_json(self) -> dict[str, Any]:
-        """For `export.json`."""
+        """For the layer's record of its export."""
         return asdict(self)
 
     @property
+    def requests(self) -> int:
+        """Requests for pixels, or one batch task."""
+        return self.tiles if self.method == "tiles" else 1
+
+    @property
     def share_of_allowance(self) -> float:
-        """The estimate as a share of the smallest tier's month."""
+        """The EECU-hours as a share of the smallest tier's month."""
         return self.eecu_hours / ALLOWANCES["Community"]
 
 
-def estimate(recipe: Recipe, export: ExportSettings) -> Estimate:
-    """The plan of a recipe's export."""
-    height, width = recipe.geobox.shape
-    bands = len(recipe.bands) + len(recipe.counted)
+def estimate(request: LayerRequest, shape: tuple[int, int], settings: ExportSettings) -> Estimate:
+    """The estimate for a layer on a grid of (height, width) pixels."""
+    height, width = shape
+    bands = len(names_of(request))
     side = tile_side(bands)
     tiles = ceil(height / side) * ceil(width / side)
-    by_size = "bucket" if export.bucket and tiles > AUTO_BUCKET_TILES else "tiles"
+    by_size = "bucket" if settings.bucket and tiles > AUTO_BUCKET_TILES else "tiles"
     return Estimate(
-        method=by_size if export.method == "auto" else export.method,
+        method=by_size if settings.method == "auto" else settings.method,
         width=width,
         height=height,
         bands=bands,
         side=side,
         tiles=tiles,
         bytes=height * width * bands * 4,
-        scenes=len(recipe.scenes),
-        eecu_hours=height * width * reads_per_pixel(recipe) / 1e6 * EECU_SECONDS_PER_MILLION_READS / 3600,
+        scenes=len(request.scenes),
+        eecu_hours=height * width * reads_per_pixel(request) / 1e6 * EECU_SECONDS_PER_MILLION_READS / 3600,
     )
 
 
-def reads_per_pixel(recipe: Recipe) -> int:
-    """How many values of the archive one pixel of the case is made of."""
-    flattening = recipe.config.sentinel1 is not None and recipe.config.sentinel1.slope_correction is not None
-    radar = len(recipe.radar.scenes) * (RADAR_READS + FLATTENING_READS * flattening) if recipe.radar else 0
-    optical = 0
-    if recipe.optical:
-        optical = len(recipe.optical.scenes) * OPTICAL_READS + len(recipe.optical.scored) * SCORE_READS
-    return radar + optical + TERRAIN_READS * (recipe.config.dem is not None)
+def reads_per_pixel(request: LayerRequest) -> int:
+    """How many values of the archive one pixel of the layer is made from."""
+    scenes = len(request.scenes)
+    match request.layer:
+        case "sentinel1":
+            return scenes * (RADAR_READS + (SLOPE_READS if request.settings["slope_correction"] else 0))
+        case "sentinel2":
+            return (
+                scenes * OPTICAL_READS + sum(bool(scene.properties[SCORED]) for scene in request.scenes) * SCORE_READS
+            )
+        case "terrain":
+            return TERRAIN_READS
+        case "mask":
+            return WATER_READS
 
 
-def refuse_over_cap(case: Case, plan: Estimate, export: ExportSettings) -> None:
-    """InputError where the estimate passes the case's cap."""
-    if export.eecu_hours is not None and plan.eecu_hours > export.eecu_hours:
+def refuse_over_cap(title: str, found: Estimate, settings: ExportSettings) -> None:
+    """InputError where the estimate passes the case's cap; `title` names the case and the layer."""
+    if settings.eecu_hours is not None and found.eecu_hours > settings.eecu_hours:
         raise InputError(
-            f"case {case.id}: the export is estimated at {plan.eecu_hours:.2f} EECU-hours, over the case's cap of "
-            f"{export.eecu_hours:g} (export.eecu_hours). Shorten the windows, shrink the area, or raise the cap"
+            f"case {title}: the export is estimated at {found.eecu_hours:.2f} EECU-hours, over the case's cap of "
+            f"{settings.eecu_hours:g} (export.eecu_hours) for each layer. Shorten the windows, shrink the area, or "
+            "raise the cap"
         )

@@ -1,6 +1,6 @@
-"""The second way out: Google writes files into a Cloud Storage bucket, and they are read back from there.
+"""Export through Cloud Storage: Google writes files into a bucket, and they are read back from there.
 
-A batch task is not bound by the limits of a single reply, tells what it cost, and goes on when this process dies: its
+A batch task is not bound by the limits of a single reply, reports what it used, and goes on when this process ends: its
 request id is kept beside the files, and asking with the same id again finds the same task.
 """
 
@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 
+from landslide.artifacts.atomic import atomic_file, write_text
 from landslide.errors import ServiceError, SourceError
 from landslide.geo.grid import Roi, blocks
 from landslide.geo.raster import BLOCK_SIDE, window_of
 from landslide.sources.earthengine.export.pixels import Pixels
 from landslide.sources.earthengine.image import NODATA
-from landslide.sources.earthengine.query import patiently
+from landslide.sources.earthengine.query import with_retries
 from landslide.sources.earthengine.session import Session
 
 FILE_SIDE = 8192  # pixels of one file; larger exports come in several
@@ -35,8 +37,12 @@ Planes = NDArray[np.float32]
 
 
 @dataclass
-class Task:
-    """One batch export of a case: where to, under which request id, and what the service says of it."""
+class BatchTask:
+    """One batch export. `workspace` holds its record and its files.
+
+    Where the record of an earlier process is there, its task goes on, in the bucket and under the prefix that it began
+    with; else a task begins in `bucket` under `prefix`.
+    """
 
     pixels: Pixels
     session: Session
@@ -45,22 +51,22 @@ class Task:
     workspace: Path
 
     def finished(self, watch: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """The metadata of the task once it has succeeded, started here or by an earlier process.
+        """The metadata of the task once it has succeeded.
 
-        `watch` is given the metadata at every look, and may raise to stop the task. SourceError with Google's words
-        where the task failed or was cancelled.
+        `watch` is given the metadata every `POLL_SECONDS`, and may raise SourceError to cancel the task. SourceError
+        with Google's words where the task failed or was cancelled.
         """
-        operation = self._started()
+        operation = self._start()
         name = str(operation["name"])
         while (state := _state(operation)) not in FINISHED:
             try:
                 watch(operation.get("metadata", {}))
             except SourceError:
-                patiently(lambda: ee.data.cancelOperation(name))
+                with_retries(lambda: ee.data.cancelOperation(name))
                 self._record.unlink()  # the next run starts a new task
                 raise
             time.sleep(POLL_SECONDS)
-            operation = patiently(lambda: ee.data.getOperation(name))
+            operation = with_retries(lambda: ee.data.getOperation(name))
         if state != "SUCCEEDED":
             self._record.unlink(missing_ok=True)  # the next run starts a new task
             why = operation.get("error", {}).get("message", state)
@@ -73,34 +79,38 @@ class Task:
     def _record(self) -> Path:
         return self.workspace / RECORD
 
-    def _started(self) -> dict[str, Any]:
-        """The operation, under a request id that is on disk before it is sent."""
+    @cached_property
+    def _order(self) -> dict[str, str]:
+        """Request id, bucket and prefix of the task, which are on disk before the request is sent."""
         if not self._record.exists():
-            draft = self._record.with_suffix(".draft")
-            draft.write_text(json.dumps({"request": uuid.uuid4().hex, "bucket": self.bucket, "prefix": self.prefix}))
-            draft.replace(self._record)
-        request = json.loads(self._record.read_text())["request"]
-        config = self.pixels.export(self.bucket, self.prefix, FILE_SIDE, NODATA)
-        operation: dict[str, Any] = patiently(lambda: ee.data.exportImage(request, config))
+            order = {"request": uuid.uuid4().hex, "bucket": self.bucket, "prefix": self.prefix}
+            write_text(self._record, json.dumps(order), durable=False)
+        recorded: dict[str, str] = json.loads(self._record.read_text())
+        return recorded
+
+    def _start(self) -> dict[str, Any]:
+        """The operation, new or of an earlier process."""
+        config = self.pixels.export(self._order["bucket"], self._order["prefix"], FILE_SIDE, NODATA)
+        operation: dict[str, Any] = with_retries(lambda: ee.data.exportImage(self._order["request"], config))
         return operation
 
     def files(self) -> list[Path]:
         """The task's files, downloaded into the workspace; those that are there whole are not fetched again."""
-        from google.cloud import storage  # 0.5 s that only this way needs
+        from google.cloud import storage  # takes 0.5 s
 
         options = {"api_endpoint": self.session.url} if self.session.loopback else None
         client = storage.Client(self.session.project, self.session.credentials, client_options=options)
+        bucket, prefix = self._order["bucket"], self._order["prefix"]
         paths = []
-        for blob in patiently(lambda: list(client.list_blobs(self.bucket, prefix=self.prefix))):
+        for blob in with_retries(lambda: list(client.list_blobs(bucket, prefix=prefix))):
             path = self.workspace / Path(blob.name).name
             if not (path.exists() and path.stat().st_size == blob.size):
-                draft = path.with_suffix(".draft")
-                patiently(lambda blob=blob, draft=draft: blob.download_to_filename(str(draft)))  # type: ignore[misc]
-                draft.replace(path)
+                with atomic_file(path, durable=False) as draft:
+                    with_retries(lambda blob=blob, draft=draft: blob.download_to_filename(str(draft)))  # type: ignore[misc]
             paths.append(path)
         if not paths:
-            raise ServiceError(f"Earth Engine's task succeeded, but gs://{self.bucket}/{self.prefix} holds no file. "
-                               "Look at the bucket's lifecycle rules, and run again")  # fmt: skip
+            raise ServiceError(f"Earth Engine's task succeeded, but gs://{bucket}/{prefix} holds no file. Look at the "
+                               "bucket's lifecycle rules, and run again")  # fmt: skip
         return sorted(paths)
 
 
@@ -114,7 +124,7 @@ def hours(metadata: Mapping[str, Any]) -> float:
 
 
 def charged(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a finished task reports of itself, for the manifest."""
+    """What a finished task reports of itself, for the layer's record."""
     kept = ("name", "createTime", "startTime", "endTime", "attempt", "destinationUris")
     return {"eecu_hours": hours(metadata), **{key: metadata[key] for key in kept if key in metadata}}
 
@@ -122,21 +132,21 @@ def charged(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def read(path: Path, geobox: GeoBox) -> Iterator[tuple[Roi, Planes]]:
     """(band, y, x) float32 of a file in blocks, each with its place in the case's grid.
 
-    SourceError where the file does not lie on that grid to a thousandth of a pixel, or does not read.
+    SourceError where the file does not lie on that grid to a thousandth of a pixel, or cannot be read.
     """
     try:
         with rasterio.open(path) as raster:
-            row, column = _place(raster, geobox, path)
+            row, column = _offset(raster, geobox, path)
             for rows, columns in blocks(raster.shape, BLOCK_SIDE):
                 values = raster.read(window=window_of((rows, columns))).astype("float32", copy=False)
-                yield (_moved(rows, row), _moved(columns, column)), values
+                yield (_shifted(rows, row), _shifted(columns, column)), values
     except RasterioError as error:
         raise SourceError(
             f"cannot read {path}, downloaded from the bucket: {error}. Remove it and run again"
         ) from error
 
 
-def _place(raster: Any, geobox: GeoBox, path: Path) -> tuple[int, int]:
+def _offset(raster: Any, geobox: GeoBox, path: Path) -> tuple[int, int]:
     """Row and column of the file's first pixel in the grid."""
     step = ~geobox.affine * raster.transform
     row, column = round(step.f), round(step.c)
@@ -148,5 +158,5 @@ def _place(raster: Any, geobox: GeoBox, path: Path) -> tuple[int, int]:
     return row, column
 
 
-def _moved(part: slice, by: int) -> slice:
+def _shifted(part: slice, by: int) -> slice:
     return slice(part.start + by, part.stop + by)

@@ -1,4 +1,4 @@
-"""Pixels of an expression on exactly our grid: explicit CRS, affine transform and shape, never a scale and a region."""
+"""Pixels of an expression on exactly the case's grid: by CRS, affine transform and shape, not by scale and region."""
 
 import io
 import json
@@ -18,31 +18,31 @@ SHARD = 256  # pixels a side of what Google computes at once in a batch; files a
 
 
 class Pixels:
-    """What a tile is asked for with; one for a whole export, used by many threads."""
+    """An image on a grid, from which tiles are requested; one for a whole export, used by many threads."""
 
     def __init__(self, image: ee.Image, geobox: GeoBox, bands: tuple[str, ...], tag: str, session: Session) -> None:
         self._image, self._geobox, self._bands, self._tag, self._session = image, geobox, bands, tag, session
 
     def fetch(self, roi: Roi) -> NDArray[np.float32]:
         """(band, y, x) float32 at row and column slices, as the service computes them; raises as the session does."""
-        return planes(self._session.compute_pixels(self.request(roi)), self._bands)
+        return decode(self._session.compute_pixels(self.request(roi)), self._bands)
 
     def request(self, roi: Roi) -> bytes:
-        """The JSON body of `computePixels` for a tile: what all tiles share, and the tile's grid."""
-        return self._shared[:-1] + b', "grid": ' + json.dumps(grid_of(self._geobox[roi])).encode() + b"}"
+        """The JSON body of `computePixels` for a tile: what all tiles have in common, and the tile's grid."""
+        return self._common[:-1] + b', "grid": ' + json.dumps(grid_of(self._geobox[roi])).encode() + b"}"
 
     @cached_property
-    def _shared(self) -> bytes:
-        shared = {
+    def _common(self) -> bytes:
+        common = {
             "expression": ee.serializer.encode(self._image), "fileFormat": "NPY", "bandIds": self._bands,
             "workloadTag": self._tag,
         }  # fmt: skip
-        return json.dumps(shared).encode()
+        return json.dumps(common).encode()
 
     def export(self, bucket: str, prefix: str, file_side: int, nodata: float) -> dict[str, Any]:
         """The parameters of a batch export of the whole grid to Cloud Storage.
 
-        CRS, transform and both dimensions, and no region: only so does the client ask for exactly that rectangle.
+        With CRS, transform and both dimensions and without a region, the client asks for exactly that rectangle.
         """
         affine, (height, width) = self._geobox.affine, self._geobox.shape
         task = ee.batch.Export.image.toCloudStorage(
@@ -63,7 +63,7 @@ class Pixels:
 
 
 def grid_of(geobox: GeoBox) -> dict[str, Any]:
-    """A grid as the REST interface states it: north up, edges where ours are."""
+    """A grid in the form of the REST interface."""
     affine = geobox.affine
     return {
         "crsCode": str(geobox.crs),
@@ -75,7 +75,7 @@ def grid_of(geobox: GeoBox) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def planes(reply: bytes, bands: tuple[str, ...]) -> NDArray[np.float32]:
+def decode(reply: bytes, bands: tuple[str, ...]) -> NDArray[np.float32]:
     """(band, y, x) float32 of a NumPy file with one field a band.
 
     Raises ValueError where it is cut short, SourceError where it holds something else than was asked for.
@@ -100,7 +100,7 @@ def _layout(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
 
 
 def one_pixel(session: Session) -> None:
-    """Ask for a pixel of a constant; raises what the client raises."""
+    """Request a pixel of a constant; raises what the client raises."""
     box = GeoBox.from_bbox((0, 0, 10, 10), "EPSG:32631", resolution=10)
     image = ee.Image.constant(1).toFloat().rename("one")
     Pixels(image, box, ("one",), "landslide-doctor", session).fetch((slice(0, 1), slice(0, 1)))

@@ -1,4 +1,4 @@
-"""What one export still has to ask for and what has arrived: between its threads and its one consumer."""
+"""The tiles that one export still has to request, and those that have been delivered."""
 
 import heapq
 import itertools
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from landslide.geo.grid import Roi
 
-GLANCE = 0.2
+REPORT_SECONDS = 0.2
 
 
 @dataclass(order=True)
 class TileRequest:
-    """A tile to ask for, not before `due` (monotonic). Of those that are due the one that waited longest goes first."""
+    """A tile to request, not before `due` (monotonic). Of those that are due the one that waited longest goes first."""
 
     due: float
     order: int
@@ -29,99 +29,103 @@ class TileRequest:
 
 @dataclass
 class DeliveredTile:
-    """A tile (band, y, x) that is on disk. Closing `room` gives its memory back to the gate."""
+    """A tile (band, y, x) that is on disk. Closing `memory` returns its bytes to the limiter."""
 
     roi: Roi
     values: NDArray[np.float32]
-    room: ExitStack
+    memory: ExitStack
 
 
 class TileQueue:
-    """What is still to be done in one export, and what has arrived; shared by its threads and its consumer."""
+    """Requests and delivered tiles of one export; shared by its threads and its one consumer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asks = threading.Condition(self._lock)
-        self._arrivals = threading.Condition(self._lock)
-        self._fresh: deque[TileRequest] = deque()
-        self._again: list[TileRequest] = []
-        self._arrived: deque[DeliveredTile] = deque()
-        self._open = 0
+        self._request_ready = threading.Condition(self._lock)
+        self._tile_ready = threading.Condition(self._lock)
+        self._new: deque[TileRequest] = deque()
+        self._retries: list[TileRequest] = []
+        self._delivered: deque[DeliveredTile] = deque()
+        self._pending = 0
         self._order = itertools.count()
         self._error: BaseException | None = None
         self.stopped = False
 
     def add(self, rois: list[Roi]) -> None:
-        """Tiles that have not been asked for."""
+        """Tiles that have not been requested yet."""
         with self._lock:
-            self._fresh.extend(TileRequest(0.0, next(self._order), roi) for roi in rois)
-            self._open += len(rois)
-            self._asks.notify(len(rois))
+            self._new.extend(TileRequest(0.0, next(self._order), roi) for roi in rois)
+            self._pending += len(rois)
+            self._request_ready.notify(len(rois))
 
-    def again(self, ask: TileRequest, delay: float) -> None:
-        """TileRequest for a tile once more, after `delay` seconds."""
+    def retry(self, request: TileRequest, delay: float) -> None:
+        """Request a tile once more, after `delay` seconds."""
+        due = time.monotonic() + delay
         with self._lock:
-            heapq.heappush(self._again, TileRequest(time.monotonic() + delay, next(self._order), ask.roi, ask.tries))
-            self._asks.notify()
+            heapq.heappush(self._retries, TileRequest(due, next(self._order), request.roi, request.tries))
+            self._request_ready.notify()
 
     def replace(self, parts: list[Roi]) -> None:
-        """TileRequest for the parts of a tile instead of it."""
+        """Request the parts of a tile instead of the tile."""
         self.add(parts)
         with self._lock:
-            self._open -= 1
+            self._pending -= 1
 
     def take(self) -> TileRequest | None:
-        """The next tile that is due; None when all have arrived or the export has been stopped."""
+        """The next tile that is due; None when all have been delivered or the export has been stopped."""
         with self._lock:
-            while self._open and not self.stopped:
-                wait = self._again[0].due - time.monotonic() if self._again else None
-                # what failed goes first: were it last, a service that is down would be asked for every tile there is
-                ask = heapq.heappop(self._again) if wait is not None and wait <= 0 else None
-                ask = self._fresh.popleft() if ask is None and self._fresh else ask
-                if ask is not None:
-                    self._asks.notify()  # whoever takes over the wait for the next one due
-                    return ask
-                self._asks.wait(wait)
+            while self._pending and not self.stopped:
+                wait = self._retries[0].due - time.monotonic() if self._retries else None
+                # retries go first: were they last, a service that is down would be asked for every tile there is
+                request = heapq.heappop(self._retries) if wait is not None and wait <= 0 else None
+                request = self._new.popleft() if request is None and self._new else request
+                if request is not None:
+                    self._request_ready.notify()  # another thread waits for the next one that is due
+                    return request
+                self._request_ready.wait(wait)
             return None
 
-    def arrive(self, arrival: DeliveredTile) -> None:
-        """Hand a tile over to the consumer, or drop it where there is none any more."""
+    def deliver(self, tile: DeliveredTile) -> None:
+        """Hand a tile to the consumer, or drop it where the export has been stopped."""
         with self._lock:
             if not self.stopped:
-                self._arrived.append(arrival)
-                self._open -= 1
-                self._arrivals.notify()
-                if not self._open:
-                    self._asks.notify_all()
+                self._delivered.append(tile)
+                self._pending -= 1
+                self._tile_ready.notify()
+                if not self._pending:
+                    self._request_ready.notify_all()
                 return
-        arrival.room.close()
+        tile.memory.close()
 
-    def arrival(self, report: Callable[[], None]) -> DeliveredTile | None:
-        """The next tile, or None when all have arrived. Raises what `fail` was given; calls `report` now and then."""
+    def next_delivered(self, report: Callable[[], None]) -> DeliveredTile | None:
+        """The next tile, or None when all have been delivered.
+
+        Calls `report` every `REPORT_SECONDS` while it waits. Raises what `fail` was given.
+        """
         while True:
             report()
             with self._lock:
-                if not self._arrived and self._open and self._error is None:
-                    self._arrivals.wait(GLANCE)
+                if not self._delivered and self._pending and self._error is None:
+                    self._tile_ready.wait(REPORT_SECONDS)
                 if self._error is not None:
                     raise self._error
-                if self._arrived:
-                    return self._arrived.popleft()
-                if not self._open:
+                if self._delivered:
+                    return self._delivered.popleft()
+                if not self._pending:
                     return None
 
     def fail(self, error: BaseException) -> None:
         """End the export with an error, the first one if there are several."""
         with self._lock:
             self._error = self._error or error
-            self._arrivals.notify()
+            self._tile_ready.notify()
         self.stop()
 
     def stop(self) -> None:
-        """TileRequest for nothing more and drop what has arrived."""
+        """Request nothing more and drop the tiles that the consumer has not taken."""
         with self._lock:
             self.stopped = True
-            dropped, self._arrived = list(self._arrived), deque()
-            self._asks.notify_all()
-        for arrival in dropped:
-            arrival.room.close()
+            dropped, self._delivered = list(self._delivered), deque()
+            self._request_ready.notify_all()
+        for tile in dropped:
+            tile.memory.close()

@@ -1,4 +1,4 @@
-"""What an export cost, for the manifest, and how far it is, for whoever watches."""
+"""What an export took, for the layer's record, and its progress, for whoever watches."""
 
 import threading
 import time
@@ -8,11 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel, PrivateAttr
 
-REPORT = 0.2
+REPORT_SECONDS = 0.2
 
 
 class ExportStats(BaseModel):
-    """What an export cost. `retries` counts by kind: the status, `connection`, `timeout`, …; `resumed` are tiles of an
+    """What an export took.
+
+    `retries` counts by the label of the error: the status, `connection`, `timeout`, …; `resumed` are tiles of an
     earlier, interrupted run, which are not among `tiles`; `bytes` are those of the pixels delivered.
     """
 
@@ -26,7 +28,7 @@ class ExportStats(BaseModel):
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """For the layer's record of its export."""
         with self._lock:
             return self.model_dump(mode="json")
 
@@ -37,15 +39,15 @@ class ExportStats(BaseModel):
                 setattr(self, name, getattr(self, name) + amount)
 
     @property
-    def retried(self) -> int:
+    def total_retries(self) -> int:
         """Retries of any kind."""
         with self._lock:
             return sum(self.retries.values())
 
-    def retry(self, kind: str) -> None:
-        """Count one retry of a kind, from any thread."""
+    def retry(self, label: str) -> None:
+        """Count one retry, from any thread."""
         with self._lock:
-            self.retries[kind] = self.retries.get(kind, 0) + 1
+            self.retries[label] = self.retries.get(label, 0) + 1
 
 
 @dataclass(frozen=True)
@@ -67,42 +69,42 @@ class ExportProgress:
 
 
 class ProgressMeter:
-    """Counts what the consumer has been given and tells it, five times a second at most."""
+    """Counts what the consumer has been given and reports it, every `REPORT_SECONDS` at most."""
 
     def __init__(
         self,
         shape: tuple[int, int],
         tiles: int,
-        figures: ExportStats,
+        stats: ExportStats,
         progress: Callable[[ExportProgress], None] | None,
     ) -> None:
         self._pixels, self._tiles = shape[0] * shape[1], tiles
-        self._figures, self._progress = figures, progress
-        self._done = self._told = 0.0
+        self._stats, self._progress = stats, progress
+        self._done = self._reported = 0.0
         self._started = time.monotonic()
 
     def delivered(self, pixels: int) -> None:
-        """The consumer is given so many."""
+        """The consumer is given so many pixels."""
         self._done += pixels
         self.report()
 
     def resumed(self, pixels: int) -> None:
-        """The consumer is given a tile of so many, from an earlier run."""
-        self._figures.add(resumed=1)
+        """The consumer is given a tile of so many pixels, from an earlier run."""
+        self._stats.add(resumed=1)
         self.delivered(pixels)
 
     def report(self, last: bool = False) -> None:
-        """Tell it, if it is time to."""
+        """Report, if it is time to or `last`."""
         now = time.monotonic()
-        if self._progress is None or (now - self._told < REPORT and not last):
+        if self._progress is None or (now - self._reported < REPORT_SECONDS and not last):
             return
-        self._told = now
+        self._reported = now
         self._progress(
             ExportProgress(
                 done=self._done / self._pixels * self._tiles,
                 total=self._tiles,
-                bytes=self._figures.bytes,
-                rate=self._figures.requests / max(now - self._started, REPORT),
-                retries=self._figures.retried,
+                bytes=self._stats.bytes,
+                rate=self._stats.requests / max(now - self._started, REPORT_SECONDS),
+                retries=self._stats.total_retries,
             )
         )

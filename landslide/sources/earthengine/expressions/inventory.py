@@ -1,4 +1,4 @@
-"""Expressions for mapped landslides: an inventory's outlines, to look at and to check that two grids are one."""
+"""Expressions for the outlines of an inventory: to show them, and to check that Google's grid is ours."""
 
 import ee
 import shapely
@@ -6,21 +6,21 @@ from numpy.typing import NDArray
 
 from landslide.errors import InputError
 
-MOST_VERTICES = 100_000  # about 4 MB of a request's 10
+MAX_VERTICES = 100_000  # about 4 MB of a request's 10
 
 
 def features(shapes: NDArray, crs: str) -> ee.FeatureCollection:  # type: ignore[type-arg]
-    """Polygons in a CRS, with straight edges in it; InputError where they have more than `MOST_VERTICES` together."""
+    """Polygons in a CRS, with straight edges in it; InputError where they have more than `MAX_VERTICES` together."""
     vertices = int(shapely.get_num_coordinates(shapes).sum())
-    if vertices > MOST_VERTICES:
+    if vertices > MAX_VERTICES:
         raise InputError(
             f"{len(shapes)} outlines with {vertices:,} vertices do not fit into a request to Earth Engine "
-            f"({MOST_VERTICES:,} do). Simplify them, or leave `inventory` out of the case for the preview"
+            f"({MAX_VERTICES:,} do). Simplify them, or leave `inventory` out of the case for the preview"
         )
-    return ee.FeatureCollection([ee.Feature(geometry(shape, crs)) for shape in shapes])
+    return ee.FeatureCollection([ee.Feature(_geometry(shape, crs)) for shape in shapes])
 
 
-def geometry(shape: shapely.Geometry, crs: str) -> ee.Geometry:
+def _geometry(shape: shapely.Geometry, crs: str) -> ee.Geometry:
     """A shape with straight edges in its CRS."""
     return ee.Geometry(shapely.geometry.mapping(shape), crs, False)
 

@@ -16,8 +16,8 @@ RADIANS = math.pi / 180
 def volume(image: ee.Image, power: ee.Image, descent: ee.Image) -> ee.Image:
     """Terrain-flattened gamma naught of a scene's sigma naught, in linear power.
 
-    `image` brings the band `angle` (degrees) and its heading (degrees from north), `descent` the fall in metres a metre
-    towards `north` and `east`.
+    `image` has the band `angle` (degrees) and the heading (degrees from north), `descent` the bands `north` and `east`
+    of `terrain.descent`.
     """
     incidence = image.select("angle").resample("bilinear").multiply(RADIANS)
     towards = ee.Number(image.get(HEADING)).subtract(90)  # the radar looks right: it stands to the left of the ground

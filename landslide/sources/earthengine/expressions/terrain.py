@@ -1,4 +1,4 @@
-"""Expressions for the terrain, on the elevation model's own lattice.
+"""Terrain: the search for the elevation model's tiles, and expressions on the elevation model's own lattice.
 
 A mosaic has no projection of its own, and slopes follow an image's own projection: without the tiles' projection put
 back, slopes would be taken over cells of one degree. GLO-30 as released in 2024, or NASADEM between 60° N and 56° S.
@@ -9,19 +9,28 @@ from odc.geo.geobox import GeoBox
 
 from landslide.cases.case import Case
 from landslide.errors import NoOverlapError
+from landslide.sources.base import LayerRequest, Scene
 from landslide.sources.earthengine.expressions.slope_correction import RADIANS
-from landslide.sources.earthengine.query import answer
-from landslide.sources.earthengine.scenes import INDEX, region
+from landslide.sources.earthengine.query import get_info
+from landslide.sources.earthengine.scenes import INDEX, PROCESSOR, region
 
+VERSION = 1  # raised when the expressions of the terrain give other pixels
 GLO30, NASADEM = "COPERNICUS/DEM/GLO30_2024_1", "NASA/NASADEM_HGT/001"
 BANDS = ("elevation", "slope", "northness", "eastness")
 
 
-def tiles(case: Case, geobox: GeoBox, dem: str) -> list[str]:
-    """The names of GLO-30's tiles around the grid, none for NASADEM; NoOverlapError where there is no tile."""
-    if dem == "nasadem":
-        return []
-    found: list[str] = answer(ee.ImageCollection(GLO30).filterBounds(region(geobox)).aggregate_array(INDEX))
+def find(case: Case, geobox: GeoBox, bands: tuple[str, ...], dem: str) -> LayerRequest:
+    """Look up the tiles of GLO-30 around the grid; NASADEM is one image. NoOverlapError where there is no tile.
+
+    Nothing but the grid, the bands and the elevation model decides about the request.
+    """
+    scenes = tuple(Scene(id=name, sensor="dem") for name in _tiles(case, geobox)) if dem == "glo30" else ()
+    settings = {"processor": PROCESSOR, "version": VERSION, "dem": dem}
+    return LayerRequest(layer="terrain", bands=bands, scenes=scenes, settings=settings)
+
+
+def _tiles(case: Case, geobox: GeoBox) -> list[str]:
+    found: list[str] = get_info(ee.ImageCollection(GLO30).filterBounds(region(geobox)).aggregate_array(INDEX))
     if not found:
         raise NoOverlapError(f"case {case.id}: {GLO30} has no tile there. Set `dem: nasadem`, or null, in its source")
     return sorted(found)
@@ -40,17 +49,18 @@ def water_body(geobox: GeoBox) -> ee.Image:
 
 
 def _mosaic(geobox: GeoBox, band: str) -> ee.Image:
-    around = ee.ImageCollection(GLO30).filterBounds(region(geobox)).select(band)
-    return around.mosaic().setDefaultProjection(around.first().projection())
+    tiles = ee.ImageCollection(GLO30).filterBounds(region(geobox)).select(band)
+    return tiles.mosaic().setDefaultProjection(tiles.first().projection())
 
 
 def bands(geobox: GeoBox, dem: str) -> ee.Image:
     """`elevation`, `slope`, `northness`, `eastness` on any grid, bilinear from the elevation model's lattice.
 
-    The gradient is Google's, of the four neighbours; ours (Horn 1981) takes eight. Both components are 0 where flat.
+    The gradient is Google's, of the four neighbours; `features.terrain` takes eight (Horn 1981). Both components of the
+    direction are 0 where flat.
     """
     height = elevation(geobox, dem)
-    slope, north, east = _surface(height)
+    slope, north, east = _slope_and_direction(height)
     tilted = slope.gt(0)
     return ee.Image.cat(
         height.resample("bilinear"),
@@ -61,8 +71,8 @@ def bands(geobox: GeoBox, dem: str) -> ee.Image:
 
 
 def descent(geobox: GeoBox, dem: str) -> ee.Image:
-    """`north` and `east`: the fall of the ground in that direction, metres a metre."""
-    slope, north, east = _surface(elevation(geobox, dem))
+    """`north` and `east`: by how much the ground falls in that direction, metres a metre."""
+    slope, north, east = _slope_and_direction(elevation(geobox, dem))
     fall = slope.multiply(RADIANS).tan()
     return ee.Image.cat(
         fall.multiply(north).rename("north").resample("bilinear"),
@@ -70,7 +80,7 @@ def descent(geobox: GeoBox, dem: str) -> ee.Image:
     )
 
 
-def _surface(height: ee.Image) -> tuple[ee.Image, ee.Image, ee.Image]:
+def _slope_and_direction(height: ee.Image) -> tuple[ee.Image, ee.Image, ee.Image]:
     """Slope in degrees, cosine and sine of the downslope direction, on the elevation model's lattice."""
     aspect = ee.Terrain.aspect(height).multiply(RADIANS)
     return ee.Terrain.slope(height), aspect.cos(), aspect.sin()

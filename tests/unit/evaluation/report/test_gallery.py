@@ -3,11 +3,12 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from landslide.evaluation.evaluate import Backdrop
+from landslide.evaluation.evaluate import EvaluatedScene, SceneImage
 from landslide.evaluation.report import gallery
 from landslide.evaluation.report.figures import draw_reliability
-from landslide.evaluation.report.gallery import ALARM, HIT, MISSED, choose, draw
+from landslide.evaluation.report.gallery import best_and_worst, draw_scene
 from landslide.metrics.reliability import histogram, reliability
+from landslide.plotting.style import FALSE_ALARM, FOUND, MISSED
 
 
 def share(picture, colour):
@@ -25,17 +26,20 @@ def drawn(path, side=64, unseen=(), **changes):
     for place in unseen:
         valid[place] = False
     values = np.where(valid, np.linspace(-1, 1, side, dtype="float32"), np.float32("nan"))
-    kinds = {"name": "change of NDVI", "unit": "1"} | changes
-    draw(
-        path, Backdrop(values, **kinds), np.where(valid, probability, np.nan).astype("float32"), truth, valid, 0.5, "x"
-    )
+    image = SceneImage(values, **({"name": "change of NDVI", "unit": "1"} | changes))
+    draw_scene(scene(image, np.where(valid, probability, np.nan).astype("float32"), truth, valid), 0.5, "x", path)
     return imread(path)
+
+
+def scene(image, probability, truth, valid):
+    """A scene as it is drawn."""
+    return EvaluatedScene("case", "part", truth, valid, None, probability, image)
 
 
 @pytest.mark.parametrize("side", [64, 300, 1500])
 def test_a_picture_shows_every_outcome_and_has_a_bounded_size(tmp_path, side):
     picture = drawn(tmp_path / "a.png", side)
-    for colour in (HIT, MISSED, ALARM):
+    for colour in (FOUND, MISSED, FALSE_ALARM):
         assert share(picture, colour) > 0.03
     assert picture.shape[1] <= 3 * gallery.PANEL_SIDE + 200
     assert picture.shape[1] >= 3 * gallery.MIN_COLUMN
@@ -59,8 +63,10 @@ def test_relief_is_grey_and_one_value_is_drawn(tmp_path):
     drawn(tmp_path / "a.png", name="relief", diverging=False)
     flat = np.zeros((40, 30), "float32")
     nothing = np.zeros(flat.shape, bool)
-    draw(tmp_path / "b.png", Backdrop(flat, "change", "dB"), flat, nothing, ~nothing, 0.5, "flat")
-    draw(tmp_path / "c.png", Backdrop(flat * np.nan, "change"), flat * np.nan, nothing, nothing, 0.5, "nothing seen")
+    one_value = scene(SceneImage(flat, "change", "dB"), flat, nothing, ~nothing)
+    unseen = scene(SceneImage(flat * np.nan, "change"), flat * np.nan, nothing, nothing)
+    draw_scene(one_value, 0.5, "flat", tmp_path / "b.png")
+    draw_scene(unseen, 0.5, "nothing seen", tmp_path / "c.png")
     assert all((tmp_path / f"{name}.png").stat().st_size for name in "abc")
 
 
@@ -80,10 +86,10 @@ def test_squares_keep_the_mean_of_what_is_known_and_any_gap():
 
 def test_the_best_and_the_worst_are_chosen():
     cases = {"a": 0.5, "b": 0.9, "c": None, "d": 0.1, "e": 0.9, "f": float("nan"), "g": 0.3}
-    assert choose(cases, 2) == (["b", "e"], ["d", "g"])
-    assert choose(cases, 3) == (["b", "e", "a"], ["d", "g"])
-    assert choose({"only": 0.4}, 2) == (["only"], [])
-    assert choose({}, 2) == ([], [])
+    assert best_and_worst(cases, 2) == (["b", "e"], ["d", "g"])
+    assert best_and_worst(cases, 3) == (["b", "e", "a"], ["d", "g"])
+    assert best_and_worst({"only": 0.4}, 2) == (["only"], [])
+    assert best_and_worst({}, 2) == ([], [])
 
 
 @pytest.mark.parametrize("calibrated", [True, False])

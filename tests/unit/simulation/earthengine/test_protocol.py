@@ -238,6 +238,7 @@ def service_key(token_uri: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_concurrency_is_counted_and_limited(world: World):
     with serve(world.folder, delay=1.0) as loopback:
         sign_in(loopback.url)

@@ -1,6 +1,6 @@
 import io
 import ssl
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from http.client import IncompleteRead, RemoteDisconnected
 
 import ee
@@ -11,6 +11,7 @@ import requests
 import urllib3
 
 from landslide.errors import SourceError
+from landslide.sources.earthengine import errors
 from landslide.sources.earthengine.errors import ErrorKind, classify, redact
 from tests.helpers.faults import html, refusal
 
@@ -40,7 +41,7 @@ def npy() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "overload"),
+    ("error", "label", "overload"),
     [
         (refusal(429, "Too Many Requests"), "429", True),
         (refusal(429, "Too many concurrent aggregations."), "429", True),
@@ -81,9 +82,9 @@ def npy() -> bytes:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_passes_is_asked_again(error: Exception, kind: str, overload: bool) -> None:
-    judgement = classify(error)
-    assert (judgement.verdict, judgement.kind, judgement.overload) == (ErrorKind.TRANSIENT, kind, overload)
+def test_a_transient_error_is_told_by_its_words_or_type(error: Exception, label: str, overload: bool) -> None:
+    found = classify(error)
+    assert (found.kind, found.label, found.overload) == (ErrorKind.TRANSIENT, label, overload)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_what_passes_is_asked_again(error: Exception, kind: str, overload: bool)
 )
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_what_is_too_large_is_asked_for_in_parts(message: str, status: int) -> None:
-    assert classify(refusal(status, message)).verdict is ErrorKind.TOO_LARGE
+    assert classify(refusal(status, message)).kind is ErrorKind.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,15 @@ def test_what_is_too_large_is_asked_for_in_parts(message: str, status: int) -> N
     ids=lambda value: str(value)[:50],
 )
 def test_everything_else_is_final(error: Exception) -> None:
-    assert classify(error).verdict is ErrorKind.PERMANENT
+    assert classify(error).kind is ErrorKind.PERMANENT
+
+
+class Noon(datetime):
+    """A clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime(2026, 11, 4, 12, tzinfo=tz)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +152,13 @@ def test_everything_else_is_final(error: Exception) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_service_says_how_long_to_wait(headers: dict[str, str], wait: float | None, status: int) -> None:
-    judgement = classify(refusal(status, "busy", headers), datetime(2026, 11, 4, 12, tzinfo=UTC))
-    assert judgement.wait == wait
-    assert judgement.overload == (status == 429 or wait is not None)
+def test_the_service_says_how_long_to_wait(
+    headers: dict[str, str], wait: float | None, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "datetime", Noon)
+    found = classify(refusal(status, "busy", headers))
+    assert found.wait == wait
+    assert found.overload == (status == 429 or wait is not None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What single recipes compute, against the same formula in numpy."""
+"""What single expressions compute, against the same formula in numpy."""
 
 from typing import Any
 
@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from landslide.cases.case import Case, load_case
+from landslide.features.optical import clear
 from landslide.features.sar import clean
 from landslide.geo.grid import grid
 from landslide.simulation.world import World
+from landslide.sources.base import LayerRequest
+from landslide.sources.earthengine.export.layer import to_block
 from landslide.sources.earthengine.export.pixels import Pixels
 from landslide.sources.earthengine.expressions import sentinel1, sentinel2, slope_correction, terrain
+from landslide.sources.earthengine.image import layer_image, names_of
 from landslide.sources.earthengine.session import Session
-from landslide.sources.earthengine.source import PART, EarthEngine
+from landslide.sources.earthengine.source import EarthEngine
 from tests.helpers.parity import by_service, whole
 
 Planes = dict[str, NDArray[np.float32]]
@@ -34,22 +38,22 @@ def planes(image: ee.Image, names: list[str], box: GeoBox, session: Session) -> 
     return dict(zip(names, np.where(values == -9999, np.nan, values), strict=True))
 
 
-def opened(case: Case, **source: Any) -> EarthEngine:
+def requests(case: Case, **source: Any) -> dict[str, LayerRequest]:
+    """The request of each layer, by the case's own scenes."""
     one = by_service(case, **source)
-    return EarthEngine(one, one.source)  # type: ignore[arg-type]
+    return dict(EarthEngine(one, one.source).find_scenes().layers)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("direction", ["ascending", "descending"])
 def test_flattening_is_the_volume_model_of_vollrath(case: Case, connected: Session, direction: str) -> None:
     box = grid(case)
-    radar = opened(case, sentinel2=None, sentinel1={"direction": direction}).recipe.radar
-    assert radar is not None
-    image = ee.Image(f"{sentinel1.GRD}/{radar.scenes[0].id}")
+    scene = requests(case, sentinel2=None, sentinel1={"direction": direction})["sentinel1"].scenes[0]
+    image = ee.Image(f"{sentinel1.GRD}/{scene.id}")
     descent = terrain.descent(box, "glo30")
     raw = image.select(["VV", "VH"], ["vv", "vh"]).addBands(image.select("angle")).addBands(descent)
     given = planes(raw, ["vv", "angle", "north", "east"], box, connected)
     found = planes(slope_correction.volume(image, image.select(["VV"], ["vv"]), descent), ["vv"], box, connected)["vv"]
-    heading = float((radar.scenes[0].properties or {})[slope_correction.HEADING])
+    heading = float(scene.properties[slope_correction.HEADING])  # type: ignore[arg-type]
     incidence, towards = np.radians(given["angle"]), np.radians(heading - 90)
     tilt = np.arctan(given["north"] * np.cos(towards) + given["east"] * np.sin(towards))
     expected = given["vv"] / np.cos(incidence) * np.tan(np.pi / 2 - incidence) / np.tan(np.pi / 2 - incidence + tilt)
@@ -128,20 +132,44 @@ def test_nasadem_is_whole_metres_of_the_same_ground(case: Case, connected: Sessi
 
 def test_a_scene_without_a_score_is_not_lost(case: Case, connected: Session) -> None:
     """Linked blindly it would be masked whole: every scene that the classes let through must count."""
-    optical = opened(case, sentinel1=None, dem=None).recipe.optical
-    assert optical is not None
-    unscored = [scene for scene in optical.scenes if scene.id not in optical.scored]
-    assert 0 < len(unscored) < len(optical.scenes)
-    alone = sentinel2.Optical(unscored, set(), optical.config)
+    request = requests(case, sentinel1=None, dem=None)["sentinel2"]
+    unscored = [scene for scene in request.scenes if not scene.properties[sentinel2.SCORED]]
+    assert 0 < len(unscored) < len(request.scenes)
+    assert sentinel2.scored_share(request.scenes) == 1 - len(unscored) / len(request.scenes)
+    alone = sentinel2.Optical(unscored, clear_above=0.6, cloud_dilation=6)
     sides = {scene.side for scene in unscored}
-    counts = [planes(sentinel2.seen(alone), [f"s2_{side}"], grid(case), connected)[f"s2_{side}"] for side in sides]
+    counts = [planes(sentinel2.counts(alone), [f"s2_{side}"], grid(case), connected)[f"s2_{side}"] for side in sides]
     assert sum(np.nansum(count) for count in counts) > 0
 
 
+@pytest.mark.parametrize("dilation", [0, 1, 6, 20])
+def test_clouds_are_grown_by_as_many_pixels_as_the_case_says(connected: Session, dilation: int) -> None:
+    """One cloudy pixel hides a square of 2 × dilation + 1 pixels a side; other classes are not grown."""
+    box = GeoBox.from_bbox((300_000, 4_900_000, 300_500, 4_900_500), "EPSG:32632", resolution=10)
+    place = ee.Image.pixelCoordinates(ee.Projection("EPSG:32632"))
+    row, column = place.select("y").subtract(4_900_000), place.select("x").subtract(300_000)
+    cloud = row.gt(250).And(row.lt(260)).And(column.gt(250)).And(column.lt(260))
+    water = row.lt(10).And(column.lt(10))
+    classes = ee.Image.constant(4).where(cloud, 9).where(water, 6).rename("SCL").toByte()
+    image = ee.Image.constant([1000, 1000, 1000, 3000]).rename(list(sentinel2.BANDS)).addBands(classes)
+    seen = planes(sentinel2.clear_by_class(image, dilation), ["red"], box, connected)["red"]
+    hidden = ~np.isfinite(seen)
+    assert hidden.sum() == (2 * dilation + 1) ** 2
+    rows, columns = np.nonzero(hidden)
+    assert (rows.min() + rows.max(), columns.min() + columns.max()) == (2 * 24, 2 * 25)
+    scl = np.full(box.shape, 4, "uint8")
+    scl[24, 25] = 9
+    assert np.array_equal(clear(xr.DataArray(scl, dims=("y", "x")), dilation).values, ~hidden)
+
+
 def test_a_tile_is_the_same_part_of_the_whole(case: Case, connected: Session) -> None:
-    source = opened(case)
     everything = whole(by_service(case))
     part = (slice(17, 60), slice(30, 71))
-    block = source.read(PART, part)
-    for name, plane in block.values.items():
-        assert np.array_equal(plane, everything.values[name][part], equal_nan=True), name
+    for request in requests(case).values():
+        image = layer_image(request, grid(case))
+        values = Pixels(image, grid(case), names_of(request), "test", connected).fetch(part)
+        block = to_block(values, request)
+        for name, plane in block.values.items():
+            assert np.array_equal(plane, everything.values[name][part], equal_nan=True), name
+        for name, plane in block.seen.items():
+            assert np.array_equal(plane, everything.seen[name][part]), name

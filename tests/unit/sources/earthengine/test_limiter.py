@@ -9,7 +9,7 @@ from landslide.sources.earthengine.limiter import RequestLimiter, shared
 
 
 class Crowd:
-    """Many threads that pass a gate; what was inside at once at most."""
+    """Many threads that pass a limiter; what was inside at once at most."""
 
     def __init__(self) -> None:
         self.inside = self.most = 0
@@ -52,23 +52,23 @@ def test_more_than_the_service_grants_is_refused(requests: int) -> None:
 
 
 def test_no_more_requests_than_slots() -> None:
-    gate, crowd = RequestLimiter(4), Crowd()
+    limiter, crowd = RequestLimiter(4), Crowd()
 
     def caller() -> None:
         for _ in range(20):
-            with gate.request(), crowd:
+            with limiter.request(), crowd:
                 time.sleep(0.0005)
 
     joined(started(*[caller] * 30))
     assert crowd.most == 4
-    assert gate.in_flight == 0
+    assert limiter._requests._used == 0
 
 
 def test_no_more_bytes_than_there_is_room_for_and_a_giant_passes_alone() -> None:
-    gate, lock, alive, seen = RequestLimiter(40, bytes=100), threading.Lock(), [], []
+    limiter, lock, alive, seen = RequestLimiter(40, bytes=100), threading.Lock(), [], []
 
     def caller(nbytes: int) -> None:
-        with gate.memory(nbytes):
+        with limiter.memory(nbytes):
             with lock:
                 alive.append(nbytes)
                 seen.append(tuple(alive))
@@ -79,31 +79,31 @@ def test_no_more_bytes_than_there_is_room_for_and_a_giant_passes_alone() -> None
     joined(started(*[lambda n=n: caller(n) for n in [40, 30, 250, 40, 100, 7] * 10]))
     assert all(sum(together) <= 100 or together == (250,) for together in seen)
     assert max(map(len, seen)) > 1
-    assert gate.held == 0
+    assert limiter._memory._used == 0
 
 
 def test_a_giant_is_not_starved_by_smaller_ones() -> None:
-    gate, passed = RequestLimiter(bytes=10), threading.Event()
+    limiter, passed = RequestLimiter(bytes=10), threading.Event()
 
     def small() -> None:
         while not passed.is_set():
-            with gate.memory(5):
+            with limiter.memory(5):
                 time.sleep(0.001)
 
     def giant() -> None:
-        with gate.memory(50):
+        with limiter.memory(50):
             passed.set()
 
     joined(started(small, small, small, giant))
 
 
 def test_a_pause_holds_everyone_and_ends() -> None:
-    gate, times, begun = RequestLimiter(8), [], time.monotonic()
-    gate.pause(0.2)
-    gate.pause(0.05)  # a shorter one changes nothing
+    limiter, times, begun = RequestLimiter(8), [], time.monotonic()
+    limiter.pause(0.2)
+    limiter.pause(0.05)  # a shorter one changes nothing
 
     def caller() -> None:
-        with gate.request() as start:
+        with limiter.request() as start:
             times.append(start - begun)
 
     joined(started(*[caller] * 20))
@@ -112,67 +112,67 @@ def test_a_pause_holds_everyone_and_ends() -> None:
 
 
 def test_a_pause_leaves_what_is_in_flight() -> None:
-    gate = RequestLimiter(2)
-    with gate.request():
-        gate.pause(60)
-        assert gate.paused > 50
-    assert gate.in_flight == 0
+    limiter = RequestLimiter(2)
+    with limiter.request():
+        limiter.pause(60)
+        assert limiter.paused > 50
+    assert limiter._requests._used == 0
 
 
 def test_an_overload_halves_the_slots_once_for_all_that_were_in_flight_together() -> None:
-    gate = RequestLimiter(20)
+    limiter = RequestLimiter(20)
     start = time.monotonic()
     for _ in range(20):
-        gate.failed(start, overload=True)
-    assert gate.slots == 10
+        limiter.failed(start, overload=True)
+    assert limiter.slots == 10
     for expected in (5, 2, 1, 1):
-        gate.failed(time.monotonic(), overload=True)
-        assert gate.slots == expected
+        limiter.failed(time.monotonic(), overload=True)
+        assert limiter.slots == expected
 
 
 def test_slots_come_back_one_by_one_up_to_the_limit() -> None:
-    gate = RequestLimiter(4)
-    gate.failed(time.monotonic(), overload=True)
+    limiter = RequestLimiter(4)
+    limiter.failed(time.monotonic(), overload=True)
     grown = []
     for _ in range(12):
-        gate.succeeded()
-        grown.append(gate.slots)
+        limiter.succeeded()
+        grown.append(limiter.slots)
     assert grown == [2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4]
 
 
 def test_fewer_slots_hold_back_who_comes_next() -> None:
-    gate, inside = RequestLimiter(4), threading.Event()
-    with gate.request() as start:
-        with gate.request(), gate.request():
-            gate.failed(start, overload=True)
-            threads = started(lambda: gate.request().__enter__() and inside.set())
-            until(lambda: gate._callers._waiting)
+    limiter, inside = RequestLimiter(4), threading.Event()
+    with limiter.request() as start:
+        with limiter.request(), limiter.request():
+            limiter.failed(start, overload=True)
+            threads = started(lambda: limiter.request().__enter__() and inside.set())
+            until(lambda: limiter._requests._waiting)
             assert not inside.wait(0.05)
         joined(threads)
     assert inside.is_set()
 
 
 def test_rounds_in_a_row_are_counted_until_one_succeeds() -> None:
-    gate = RequestLimiter(3)
-    assert [gate.failed(0.0, overload=False) for _ in range(7)] == [0, 0, 1, 1, 1, 2, 2]
-    gate.succeeded()
-    assert gate.failed(0.0, overload=False) == 0
-    assert gate.slots == 3
+    limiter = RequestLimiter(3)
+    assert [limiter.failed(0.0, overload=False) for _ in range(7)] == [0, 0, 1, 1, 1, 2, 2]
+    limiter.succeeded()
+    assert limiter.failed(0.0, overload=False) == 0
+    assert limiter.slots == 3
 
 
-def test_who_is_interrupted_in_line_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = RequestLimiter(1)
+def test_a_caller_that_is_interrupted_waits_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter = RequestLimiter(1)
 
     class Interrupted(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             raise KeyboardInterrupt
 
-    with gate.request(), monkeypatch.context() as patch:
+    with limiter.request(), monkeypatch.context() as patch:
         patch.setattr(threading, "Event", Interrupted)
-        with pytest.raises(KeyboardInterrupt), gate.request():
+        with pytest.raises(KeyboardInterrupt), limiter.request():
             pytest.fail("there is no slot")
-    with gate.request():
-        assert gate.in_flight == 1
+    with limiter.request():
+        assert limiter._requests._used == 1
 
 
 @pytest.fixture

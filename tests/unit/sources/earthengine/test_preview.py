@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from landslide.cases.case import load_case
-from landslide.errors import InputError, SourceError
+from landslide.errors import EmptyWindowError, InputError, SourceError
 from landslide.simulation.world import World
-from landslide.sources.earthengine.preview import write_preview
+from landslide.sources.earthengine.preview import Preview, write_preview
 from landslide.sources.earthengine.session import Session
 from tests.helpers.parity import by_service
 
@@ -53,6 +53,20 @@ def test_the_page_has_layers_that_are_drawn(case_file: Path, connected: Session,
         with urlopen(f"{layer}14/{x}/{y}") as reply:
             drawn = Image.open(BytesIO(reply.read())).convert("RGBA")
         assert np.asarray(drawn)[..., 3].any(), "something is drawn there"
+
+
+def test_a_layer_that_is_missing_is_not_drawn(
+    world: World, connected: Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*_: object) -> None:
+        raise EmptyWindowError("no scene after the event")
+
+    monkeypatch.setattr("landslide.sources.earthengine.expressions.sentinel1.search", none)
+    names = [name for name, _, _ in Preview(by_service(load_case(world.cases[-1])))._layers()]
+    assert "Change of VV, dB" not in names
+    assert "Times seen, s1_pre" not in names
+    assert "Change of NDVI" in names
+    assert "the preview has no sentinel1: no scene after the event" in caplog.text
 
 
 def test_other_sources_have_no_preview(world: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A tiny catalogue of our own, on disk and behind an API on loopback: what is found, how its numbers are read."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,17 +18,18 @@ import pytest
 import rasterio
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
-from odc.loader import RasterSource
 
+from landslide.artifacts.stage import KEY_CONTEXT
 from landslide.bands import BANDS
 from landslide.cases.case import Case
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.geo.grid import grid
 from landslide.geo.warp import RasterBand
-from landslide.sources.base import Block
+from landslide.sources import scene_reader
+from landslide.sources.base import SCENE, Asset, Block, LayerRequest, Scene, SceneList
 from landslide.sources.registry import open_source
-from landslide.sources.stac.metadata import Scaling, reflectance
-from landslide.sources.stac.source import Stac, _Driver
+from landslide.sources.scene_reader import SceneReader
+from landslide.sources.stac.metadata import reflectance
 
 AOI = (9.000, 46.000, 9.005, 46.004)
 EVENT = date(2022, 2, 10)
@@ -154,8 +156,39 @@ def standard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return World(tmp_path_factory.mktemp("standard")).standard().save()
 
 
-def whole(source: Stac) -> Block:
-    return source.read("scene", tuple(slice(0, side) for side in source.parts["scene"].shape))
+def find(described: Case) -> SceneList:
+    return open_source(described).find_scenes()
+
+
+def bands(found: SceneList) -> tuple[str, ...]:
+    return tuple(band for request in found.layers.values() for band in request.bands)
+
+
+def scenes(found: SceneList) -> list[Scene]:
+    """The acquisitions of all layers in time order."""
+    dated = [scene for request in found.layers.values() for scene in request.scenes if scene.side is not None]
+    return sorted(dated, key=lambda scene: (scene.date, scene.orbit, scene.id))
+
+
+def keys(found: SceneList) -> dict[str, object]:
+    """What the layers' keys have of the requests."""
+    return {layer: request.model_dump(mode="json", context=KEY_CONTEXT) for layer, request in found.layers.items()}
+
+
+def read(found: SceneList, roi: tuple[slice, slice] | None = None) -> Block:
+    """All layers together, whole or on one block, from the requests alone."""
+    geobox = found.parts[SCENE].geobox
+    values, seen = {}, {}
+    for request in found.layers.values():
+        block = SceneReader(request, geobox).read(roi or tuple(slice(0, side) for side in geobox.shape))
+        assert set(block.values) == set(request.bands)
+        values |= block.values
+        seen |= block.seen
+    return Block(values, seen)
+
+
+def whole(described: Case) -> Block:
+    return read(find(described))
 
 
 def shifted(geobox: GeoBox, east: float, north: float) -> GeoBox:
@@ -165,11 +198,15 @@ def shifted(geobox: GeoBox, east: float, north: float) -> GeoBox:
 
 
 def test_all_bands_of_all_sensors(standard: Path) -> None:
-    source = open_source(case(standard))
-    block = whole(source)
-    assert set(source.bands) <= set(BANDS)
-    assert len(source.bands) == 9 + 6 + 8
-    assert set(block.values) == set(source.bands)
+    found = find(case(standard))
+    block = read(found)
+    assert set(bands(found)) <= set(BANDS)
+    assert len(bands(found)) == 9 + 6 + 8
+    assert {layer: len(request.bands) for layer, request in found.layers.items()} == {
+        "sentinel1": 9, "sentinel2": 8, "terrain": 6
+    }  # fmt: skip
+    assert not found.missing
+    assert set(block.values) == set(bands(found))
     assert all(plane.shape == tuple(GRID.shape) and plane.dtype == np.float32 for plane in block.values.values())
     assert block.values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-4)
     assert block.values["ratio_post"] == pytest.approx(0, abs=1e-4)
@@ -180,19 +217,23 @@ def test_all_bands_of_all_sensors(standard: Path) -> None:
 
 
 def test_two_baselines_in_one_case_give_one_reflectance(standard: Path) -> None:
-    block = whole(Stac(case(standard, "2"), case(standard, "2").source))
+    block = whole(case(standard, "2"))
     index = {side: (nir - 0.06) / (nir + 0.06) for side, nir in NIR.items()}
     assert block.values["dndvi_median"] == pytest.approx(index["post"] - index["pre"], abs=1e-4)
     assert block.values["blue_post"] == pytest.approx(0.05, abs=1e-5)
     assert block.values["brightness_change"] == pytest.approx(0, abs=1e-5)
 
 
-def test_scenes_are_told_in_time_order(standard: Path) -> None:
-    scenes = open_source(case(standard)).scenes()
-    assert [scene.date for scene in scenes] == sorted(scene.date for scene in scenes)
-    assert {scene.orbit for scene in scenes} == {None, "ascending-44"}
-    assert {(scene.when, scene.date) for scene in scenes} == {(w, day) for w, days in RADAR.items() for day in days}
-    assert {scene.cloud_cover for scene in scenes if scene.sensor == "sentinel-2"} == {12.5}
+def test_scenes_are_listed_in_time_order(standard: Path) -> None:
+    layers = find(case(standard)).layers
+    listed = [*layers["sentinel1"].scenes, *layers["sentinel2"].scenes]
+    for layer in ("sentinel1", "sentinel2"):
+        assert [scene.date for scene in layers[layer].scenes] == sorted(scene.date for scene in layers[layer].scenes)
+    assert {scene.orbit for scene in listed} == {"", "ascending-44"}
+    assert {(scene.side, scene.date) for scene in listed} == {(w, day) for w, days in RADAR.items() for day in days}
+    assert {scene.cloud_cover for scene in listed if scene.sensor == "sentinel-2"} == {12.5}
+    assert {scene.time.hour for scene in listed} == {9}
+    assert [(scene.side, scene.time) for scene in layers["terrain"].scenes] == [(None, None)]
 
 
 def test_blocks_and_the_whole_agree_when_scenes_lie_on_other_grids(world: World) -> None:
@@ -209,14 +250,14 @@ def test_blocks_and_the_whole_agree_when_scenes_lie_on_other_grids(world: World)
                 scl=random.choice([4, 5, 9], geobox.shape, p=[0.7, 0.299, 0.001]),
             )
     world.terrain(skew)
-    source = open_source(case(world.save()))
-    together = whole(source)
+    found = find(case(world.save()))
+    complete = read(found)
     for roi in ((slice(0, 17), slice(0, 23)), (slice(17, 40), slice(5, 37))):
-        block = source.read("scene", roi)
+        block = read(found, roi)
         for name, plane in block.values.items():
-            np.testing.assert_allclose(plane, together.values[name][roi], rtol=1e-4, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(plane, complete.values[name][roi], rtol=1e-4, atol=1e-4, err_msg=name)
         for name, plane in block.seen.items():
-            np.testing.assert_array_equal(plane, together.seen[name][roi])
+            np.testing.assert_array_equal(plane, complete.seen[name][roi])
 
 
 def test_tiles_of_one_day_and_slices_of_one_pass_count_once(world: World) -> None:
@@ -225,7 +266,7 @@ def test_tiles_of_one_day_and_slices_of_one_pass_count_once(world: World) -> Non
         for tag, tile in (("_w", west), ("_e", east)):
             world.radar(days[0], POWER[when], tile, tag)
             world.optical(days[0], NIR[when], tile, tag)
-    block = whole(open_source(case(world.save(), "12")))
+    block = whole(case(world.save(), "12"))
     for name, plane in block.seen.items():
         assert (plane == 1).all(), name
     assert block.values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-3)
@@ -243,7 +284,7 @@ def test_terrain_across_tiles_is_that_of_one(world: World, tmp_path: Path) -> No
     single = World(tmp_path / "single")
     path = single.raster("dem", heights, whole_tile, "float32", None)
     single.add("dem", "dem", "2021-04-22", {"data": path}, whole_tile, {})
-    two, one = (whole(open_source(case(place.save(), "d"))) for place in (world, single))
+    two, one = (whole(case(place.save(), "d")) for place in (world, single))
     for name, plane in one.values.items():
         np.testing.assert_array_equal(two.values[name], plane, err_msg=name)
         assert np.isfinite(plane).all()
@@ -255,7 +296,7 @@ def test_a_cloud_in_one_tile_is_filled_by_the_other(world: World) -> None:
     for when, days in RADAR.items():
         world.optical(days[0], NIR[when], tag="_a", scl=cloud)
         world.optical(days[0], NIR[when], tag="_b", geobox=GRID[:, :20])
-    seen = whole(open_source(case(world.save(), "2"))).seen["s2_pre"]
+    seen = whole(case(world.save(), "2")).seen["s2_pre"]
     assert (seen == 1).all()
 
 
@@ -263,9 +304,9 @@ def test_orbits_are_kept_apart(world: World) -> None:
     for when, days in RADAR.items():
         world.radar(days[0], POWER[when])
         world.radar(days[1], POWER[when] * 5, **{"sat:orbit_state": "descending", "sat:relative_orbit": 168})
-    source = open_source(case(world.save(), "1"))
-    assert {scene.orbit for scene in source.scenes()} == {"ascending-44", "descending-168"}
-    assert whole(source).values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-4)
+    found = find(case(world.save(), "1"))
+    assert {scene.orbit for scene in scenes(found)} == {"ascending-44", "descending-168"}
+    assert read(found).values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-4)
 
 
 def two_directions(world: World) -> Path:
@@ -277,9 +318,9 @@ def two_directions(world: World) -> Path:
 
 @pytest.mark.parametrize(("direction", "power"), [("ascending", 0.1), ("descending", 0.5)])
 def test_one_direction_alone(world: World, direction: str, power: float) -> None:
-    source = open_source(case(two_directions(world), "1", sentinel1={"direction": direction}))
-    assert {scene.orbit.split("-")[0].lower() for scene in source.scenes()} == {direction}
-    block = whole(source)
+    found = find(case(two_directions(world), "1", sentinel1={"direction": direction}))
+    assert {scene.orbit.split("-")[0].lower() for scene in scenes(found)} == {direction}
+    block = read(found)
     assert block.values["vv_pre"] == pytest.approx(10 * np.log10(power), abs=1e-4)
     assert (block.seen["s1_pre"] == 1).all()
 
@@ -291,7 +332,7 @@ def test_a_direction_that_is_not_there_is_an_empty_window_that_names_it(world: W
     catalog = world.save()
     words = r"no usable descending Sentinel-1 scene .*pre window.*nearest in time it has S1_2021-06-01 of 2021-06-01\. "
     with pytest.raises(EmptyWindowError, match=words) as error:
-        open_source(case(catalog, "1", sentinel1={"direction": "descending"}))
+        find(case(catalog, "1", sentinel1={"direction": "descending"}))
     assert "S1_2022" not in str(error.value), "scenes of the other direction are no help"
 
 
@@ -299,7 +340,7 @@ def test_where_only_the_other_direction_flew_the_error_says_so(world: World) -> 
     for days in RADAR.values():
         world.radar(days[0], 0.1)
     with pytest.raises(EmptyWindowError, match=r"has scenes that are not descending.*leave `direction` or the sensor"):
-        open_source(case(world.save(), "1", sentinel1={"direction": "descending"}))
+        find(case(world.save(), "1", sentinel1={"direction": "descending"}))
 
 
 def test_a_scene_without_a_direction_is_named_where_one_is_asked_for(world: World) -> None:
@@ -307,7 +348,7 @@ def test_a_scene_without_a_direction_is_named_where_one_is_asked_for(world: Worl
         world.radar(days[0], 0.1)
     world.radar("2022-02-20", 0.1, **{"sat:orbit_state": None})
     with pytest.raises(SourceError, match="item S1_2022-02-20 states no sat:orbit_state"):
-        open_source(case(world.save(), "1", sentinel1={"direction": "ascending"}))
+        find(case(world.save(), "1", sentinel1={"direction": "ascending"}))
 
 
 def test_decibels_become_power_and_nodata_of_the_item_is_missing(world: World) -> None:
@@ -315,7 +356,7 @@ def test_decibels_become_power_and_nodata_of_the_item_is_missing(world: World) -
     values[:10] = -999
     for days in RADAR.values():
         world.radar(days[0], values, band={"unit": "dB", "nodata": -999})
-    block = whole(open_source(case(world.save(), "1")))
+    block = whole(case(world.save(), "1"))
     assert np.isnan(block.values["vv_pre"][:10]).all()
     assert block.values["vv_pre"][10:] == pytest.approx(-10, abs=1e-4)
     assert (block.seen["s1_pre"][:10] == 0).all()
@@ -326,7 +367,7 @@ def test_numbers_of_zero_are_no_reflectance(world: World) -> None:
     nir[:, :7] = 0
     for days in RADAR.values():
         world.optical(days[0], nir)
-    block = whole(open_source(case(world.save(), "2")))
+    block = whole(case(world.save(), "2"))
     assert np.isnan(block.values["dndvi_median"][:, :7]).all()
     assert np.isfinite(block.values["dndvi_median"][:, 7:]).all()
 
@@ -371,21 +412,21 @@ def test_an_unknown_unit_is_asked_for_and_a_contradiction_refused(world: World) 
         world.radar(days[0], 0.1, band={})
     place = world.save()
     with pytest.raises(SourceError, match="does not say whether vv is linear power or dB"):
-        open_source(case(place, "1"))
-    linear = whole(open_source(case(place, "1", sentinel1={"unit": "linear"}))).values["vv_pre"]
+        find(case(place, "1"))
+    linear = whole(case(place, "1", sentinel1={"unit": "linear"})).values["vv_pre"]
     assert linear == pytest.approx(-10, abs=1e-4)
 
 
 def test_a_unit_against_the_items_is_refused(standard: Path) -> None:
     with pytest.raises(SourceError, match=r"states vv in linear, the case says dB"):
-        open_source(case(standard, "1", sentinel1={"unit": "dB"}))
+        find(case(standard, "1", sentinel1={"unit": "dB"}))
 
 
 def test_an_item_without_orbit_is_named(world: World) -> None:
     for days in RADAR.values():
         world.radar(days[0], 0.1, **{"sat:relative_orbit": None})
     with pytest.raises(SourceError, match="S1_2022-01-20"):
-        open_source(case(world.save(), "1"))
+        find(case(world.save(), "1"))
 
 
 def test_items_without_vh_or_of_another_mode_are_left_out(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -393,8 +434,8 @@ def test_items_without_vh_or_of_another_mode_are_left_out(world: World, caplog: 
         world.radar(days[0], 0.1)
         world.radar(days[1], 0.1, assets=("vv",))
         world.radar(days[1], 0.1, tag="_ew", **{"sar:instrument_mode": "EW"})
-    scenes = open_source(case(world.save(), "1")).scenes()
-    assert [scene.date for scene in scenes] == [days[0] for days in RADAR.values()]
+    found = find(case(world.save(), "1"))
+    assert [scene.date for scene in scenes(found)] == [days[0] for days in RADAR.values()]
     assert "no asset ['vh']" in caplog.text
     assert "EW mode" in caplog.text
 
@@ -403,7 +444,7 @@ def test_an_empty_window_says_what_is_nearest(world: World) -> None:
     for day in ("2022-01-20", "2022-04-01", "2022-06-01"):
         world.radar(day, 0.1)
     with pytest.raises(EmptyWindowError, match=r"slope.*post window 2022-02-11\.\.2022-03-12.*S1_2022-04-01"):
-        open_source(case(world.save(), "1"))
+        find(case(world.save(), "1"))
 
 
 def test_the_post_windows_days_of_two_earlier_years(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -412,11 +453,11 @@ def test_the_post_windows_days_of_two_earlier_years(world: World, caplog: pytest
     for day in ("2020-07-01", "2021-03-13", "2022-01-20"):
         world.radar(day, 9.0)
     world.radar("2022-02-13", POWER["post"])
-    source = open_source(case(world.save(), "1", pre={"years": 2}))
-    assert [(one.when, one.date) for one in source.scenes()] == [
+    found = find(case(world.save(), "1", pre={"years": 2}))
+    assert [(one.side, one.date) for one in scenes(found)] == [
         ("pre", "2020-02-20"), ("pre", "2021-03-12"), ("post", "2022-02-13")
     ]  # fmt: skip
-    block = whole(source)
+    block = read(found)
     assert (block.seen["s1_pre"] == 2).all()
     assert block.values["vv_change"] == pytest.approx(10 * np.log10(2), abs=1e-4)
     assert not caplog.text
@@ -425,7 +466,7 @@ def test_the_post_windows_days_of_two_earlier_years(world: World, caplog: pytest
 def test_a_year_without_scenes_is_told_where_another_serves(world: World, caplog: pytest.LogCaptureFixture) -> None:
     for day in ("2021-02-20", "2022-02-13"):
         world.radar(day, 0.1)
-    open_source(case(world.save(), "1", pre={"years": 2}))
+    find(case(world.save(), "1", pre={"years": 2}))
     assert "no usable Sentinel-1 scene in 2020-02-11..2020-03-12; other years serve" in caplog.text
 
 
@@ -435,50 +476,50 @@ def test_no_year_with_scenes_says_which_and_what_is_nearest_to_any(world: World)
     spans = r"2020-02-11\.\.2020-03-12 and 2021-02-11\.\.2021-03-12"
     near = "S1_2021-02-01 of 2021-02-01, S1_2020-04-01 of 2020-04-01, S1_2020-08-01"
     with pytest.raises(EmptyWindowError, match=f"pre window {spans}; nearest in time it has {near}"):
-        open_source(case(world.save(), "1", pre={"years": 2}))
+        find(case(world.save(), "1", pre={"years": 2}))
 
 
 def test_a_window_of_unusable_items_says_why(world: World) -> None:
     world.radar("2022-01-20", 0.1)
     world.radar("2022-02-20", 0.1, assets=("vv",))
     with pytest.raises(EmptyWindowError, match=r"left out: S1_2022-02-20 has no asset \['vh'\], only \['vv'\]"):
-        open_source(case(world.save(), "1"))
+        find(case(world.save(), "1"))
 
 
 @pytest.mark.parametrize("sensors", ["1", "2", "d"])
 def test_elsewhere_is_no_overlap(standard: Path, sensors: str) -> None:
     with pytest.raises(NoOverlapError, match=r"overlaps the area.*12\.0"):
-        open_source(case(standard, sensors, aoi=(12.0, 46.0, 12.01, 46.01)))
+        find(case(standard, sensors, aoi=(12.0, 46.0, 12.01, 46.01)))
 
 
 def test_an_unknown_collection_names_those_there_are(standard: Path) -> None:
     with pytest.raises(SourceError, match="no collection 'grd'; it has dem, sentinel-1-rtc, sentinel-2-l2a"):
-        open_source(case(standard, "1", sentinel1={"collection": "grd"}))
+        find(case(standard, "1", sentinel1={"collection": "grd"}))
 
 
 def test_no_catalogue(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot read the STAC catalogue"):
-        open_source(case(tmp_path / "catalog.json"))
+        find(case(tmp_path / "catalog.json"))
     (tmp_path / "catalog.json").write_text("{")
     with pytest.raises(SourceError, match="cannot read the STAC catalogue"):
-        open_source(case(tmp_path))
+        find(case(tmp_path))
 
 
 def test_nothing_listens() -> None:
     with pytest.raises(SourceError, match=r"http://127.0.0.1:9/stac does not answer"):
-        open_source(case("http://127.0.0.1:9/stac"))
+        find(case("http://127.0.0.1:9/stac"))
 
 
 def test_missing_and_truncated_files_are_named(world: World) -> None:
     place = world.standard().save()
     path = next(world.folder.glob("pixels/S2_2022-02-25_red.tif"))
-    source = open_source(case(place, "2"))
+    found = find(case(place, "2"))
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(SourceError, match=path.name):
-        whole(source)
+        read(found)
     path.unlink()
     with pytest.raises(SourceError, match=path.name):
-        open_source(case(place, "2"))
+        find(case(place, "2"))
 
 
 def test_signing_needs_its_package(standard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,22 +528,144 @@ def test_signing_needs_its_package(standard: Path, monkeypatch: pytest.MonkeyPat
         open_source(case(standard, source={"sign": "planetary-computer"}))
 
 
-def test_a_signed_address_is_read_as_the_item_states() -> None:
-    driver = _Driver({"https://host/red.tif": Scaling(2e-4, -0.1, 0)})
-    band = driver.open(RasterSource("https://host/red.tif?sig=abc"), None)._band
-    assert band == RasterBand("https://host/red.tif?sig=abc", 1, 0, 2e-4, -0.1)
+def test_a_signed_address_is_read_as_the_item_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_bands: list[RasterBand] = []
+    addresses: list[str] = []
+
+    def grid_of(address: str) -> GeoBox:
+        addresses.append(address)
+        return GRID
+
+    def warped(band: RasterBand, geobox: GeoBox, _: str) -> np.ndarray:
+        read_bands.append(band)
+        return np.zeros(geobox.shape, "float32")
+
+    monkeypatch.setattr("landslide.sources.scene_reader.grid_of", grid_of)
+    monkeypatch.setattr("landslide.sources.scene_reader.warped", warped)
+    asset = Asset(href="https://host/red.tif", content="", nodata=0, scale=2e-4, offset=-0.1)
+    request = LayerRequest(
+        layer="sentinel2", bands=("red_post",),
+        scenes=(Scene(id="a", sensor="sentinel-2", side="post", assets={"red": asset}),),
+    )  # fmt: skip
+    SceneReader(request, GRID, lambda href: f"{href}?sig=abc").read((slice(0, 4), slice(0, 4)))
+    assert read_bands == [RasterBand("https://host/red.tif?sig=abc", 1, 0, 2e-4, -0.1)]
+    assert addresses == ["https://host/red.tif?sig=abc"]
 
 
-def test_the_fingerprint_follows_content_not_place(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_file_apart_from_a_block_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for when, days in RADAR.items():
+        world.radar(days[0], POWER[when], shifted(GRID, 2000, 0), "_east")
+        world.radar(days[0], POWER[when], tag="_here")
+    found = find(case(world.save(), "1", aoi=(9.000, 46.000, 9.030, 46.004)))
+    assert {scene.id for scene in scenes(found)} == {
+        f"S1_{days[0]}{tag}" for days in RADAR.values() for tag in ("_east", "_here")
+    }
+    complete, opened = read(found), []
+    warped = scene_reader.warped
+    monkeypatch.setattr(scene_reader, "warped", lambda band, *more: opened.append(band.uri) or warped(band, *more))
+    roi = (slice(0, GRID.shape.y), slice(0, 30))
+    block = read(found, roi)
+    assert {Path(uri).name.split("_")[2] for uri in opened} == {"here"}
+    for name, plane in block.values.items():
+        np.testing.assert_array_equal(plane, complete.values[name][roi])
+    assert (block.seen["s1_pre"] == 1).all()
+
+
+def test_the_requests_follow_content_not_place(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     place = world.standard().save()
-    first = open_source(case(place)).fingerprint()
-    assert first == open_source(case(place)).fingerprint()
+    first = find(case(place))
+    assert first == find(case(place))
     moved = tmp_path_factory.mktemp("moved") / "world"
     shutil.copytree(world.folder, moved)
-    assert open_source(case(moved / "stac" / "catalog.json")).fingerprint() == first
+    assert keys(find(case(moved / "stac" / "catalog.json"))) == keys(first)
     path = next(moved.glob("pixels/S1_2022-02-25_vv.tif"))
     path.write_bytes(path.read_bytes()[:-4] + b"\x00\x00\x00\x01")
-    assert open_source(case(moved / "stac" / "catalog.json")).fingerprint() != first
+    changed = keys(find(case(moved / "stac" / "catalog.json")))
+    assert [layer for layer, key in keys(first).items() if changed[layer] != key] == ["sentinel1"]
+
+
+def test_the_requests_follow_what_the_catalogue_lists(world: World) -> None:
+    first = keys(find(case(world.standard().save())))
+    world.items["sentinel-2-l2a"][0].properties["s2:granule_id"] = "reprocessed"
+    changed = keys(find(case(world.save())))
+    assert [layer for layer, key in first.items() if changed[layer] != key] == ["sentinel2"]
+
+
+def test_a_remote_asset_is_known_by_its_address_without_a_signature(world: World) -> None:
+    place = world.standard().save()
+    keyed = []
+    for signature, scale in (("a", 1e-4), ("b", 1e-4), ("b", 2e-4)):
+        for path in place.parent.glob("sentinel-2-l2a/*/*.json"):
+            item = json.loads(path.read_text())
+            item["assets"]["red"] |= {"href": f"https://host/{path.stem}.tif?sig={signature}", "raster:scale": scale}
+            path.write_text(json.dumps(item))
+        keyed.append(keys(find(case(place, "2"))))
+    assert keyed[0] == keyed[1] != keyed[2]
+
+
+def test_the_dilation_of_clouds_is_a_setting_of_sentinel_2_alone(standard: Path) -> None:
+    default, same, other = (
+        find(case(standard, sentinel2=changes)) for changes in ({}, {"cloud_dilation": 6}, {"cloud_dilation": 20})
+    )
+    assert default == same
+    assert default.layers["sentinel2"].settings == {"cloud_dilation": 6}
+    assert [layer for layer, key in keys(default).items() if keys(other)[layer] != key] == ["sentinel2"]
+
+
+@pytest.mark.parametrize("dilation", [0, 2, 6, 9])
+def test_clouds_are_grown_by_the_dilation_across_blocks(world: World, dilation: int) -> None:
+    cloud = np.full(GRID.shape, 4)
+    cloud[20, 20] = 9
+    for when, days in RADAR.items():
+        world.optical(days[0], NIR[when], scl=cloud)
+    found = find(case(world.save(), "2", sentinel2={"cloud_dilation": dilation}))
+    seen = read(found).seen["s2_post"]
+    assert (seen == 0).sum() == (2 * dilation + 1) ** 2
+    for roi in ((slice(0, 20), slice(0, 39)), (slice(21, 30), slice(10, 21))):
+        np.testing.assert_array_equal(read(found, roi).seen["s2_post"], seen[roi])
+
+
+def test_an_empty_window_of_one_sensor_leaves_the_others(world: World) -> None:
+    for when, days in RADAR.items():
+        world.optical(days[0], NIR[when])
+    world.radar(RADAR["pre"][0], 0.1)
+    world.terrain(GRID.pad(20))
+    place = world.save()
+    found = find(case(place))
+    assert set(found.layers) == {"sentinel2", "terrain"}
+    words = r"no usable Sentinel-1 scene of sentinel-1-rtc in the post window.*nearest in time it has S1_2022-01-20"
+    assert re.search(words, found.missing["sentinel1"])
+    assert set(found.missing) == {"sentinel1"}
+    assert {name for name, plane in read(found).values.items() if np.isfinite(plane).all()} == set(bands(found))
+    with pytest.raises(EmptyWindowError, match=words):
+        find(case(place, "1"))
+
+
+def test_a_case_whose_every_layer_is_missing_is_refused(world: World) -> None:
+    world.radar(RADAR["pre"][0], 0.1)
+    world.optical(RADAR["post"][0], 0.1)
+    words = "no usable Sentinel-1 scene .* post window.*no usable Sentinel-2 scene .* pre window"
+    with pytest.raises(EmptyWindowError, match=words):
+        find(case(world.save(), "12"))
+
+
+def test_terrain_is_the_same_for_all_cases_of_one_area(standard: Path) -> None:
+    first = find(case(standard, "d"))
+    other = find(case(standard, "2d", id="other", event_date=date(2022, 2, 12)))
+    assert other.layers["terrain"] == first.layers["terrain"]
+    assert other.parts == first.parts
+    assert keys(find(case(standard, id="other")))["terrain"] == keys(first)["terrain"]
+
+
+def test_of_a_tile_that_is_there_twice_the_later_baseline_counts(world: World) -> None:
+    for when, days in RADAR.items():
+        world.optical(days[0], NIR[when], tag="_a", baseline="02.09")
+        world.optical(days[0], 0.3, tag="_b", baseline="05.00")
+    found = find(case(world.save(), "2"))
+    assert [scene.id[-1] for scene in found.layers["sentinel2"].scenes] == ["b", "a", "b", "a"]
+    block = read(found)
+    assert block.values["dndvi_median"] == pytest.approx(0, abs=1e-6)
+    assert (block.seen["s2_pre"] == 1).all()
 
 
 class Api(BaseHTTPRequestHandler):
@@ -510,6 +673,7 @@ class Api(BaseHTTPRequestHandler):
 
     catalogue: pystac.Catalog
     searches: list[dict]
+    requests: list[str]
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -519,6 +683,7 @@ class Api(BaseHTTPRequestHandler):
         self._answer(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
     def _answer(self, path: str, query: dict) -> None:
+        self.requests.append(path)
         name = path.removeprefix("/collections").strip("/")
         if path == "/":
             self._send(self._landing())
@@ -578,7 +743,9 @@ class Api(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api(standard: Path) -> Iterator[type[Api]]:
-    handler = type("Handler", (Api,), {"catalogue": pystac.Catalog.from_file(str(standard)), "searches": []})
+    handler = type(
+        "Handler", (Api,), {"catalogue": pystac.Catalog.from_file(str(standard)), "searches": [], "requests": []}
+    )
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     handler.url = f"http://127.0.0.1:{server.server_port}/"
@@ -588,27 +755,44 @@ def api(standard: Path) -> Iterator[type[Api]]:
 
 
 def test_an_api_gives_what_the_catalogue_on_disk_gives(api: type[Api], standard: Path) -> None:
-    remote, local = open_source(case(api.url)), open_source(case(standard))
-    assert remote.scenes() == local.scenes()
-    assert remote.fingerprint() == local.fingerprint()
-    ours, theirs = whole(local), whole(remote)
+    remote, local = find(case(api.url)), find(case(standard))
+    assert scenes(remote) == scenes(local)
+    assert keys(remote) == keys(local)
+    ours, theirs = read(local), read(remote)
     for name, plane in ours.values.items():
         np.testing.assert_array_equal(theirs.values[name], plane)
     assert all(query["bbox"] and query["collections"] for query in api.searches)
 
 
+def test_an_api_is_asked_once_and_not_for_an_export(api: type[Api], tmp_path: Path) -> None:
+    source = open_source(case(api.url))
+    assert not api.requests
+    found = source.find_scenes()
+    asked = [(query["collections"], query.get("datetime")) for query in api.searches if "token" not in query]
+    assert len(asked) == 5, "two windows of two sensors, and the terrain"
+    assert len({str(query) for query in asked}) == 5
+    requests = list(api.requests)
+    exporter = open_source(case(api.url))
+    for request in SceneList.model_validate_json(found.model_dump_json()).layers.values():
+        ((_, block),) = exporter.export(request, SCENE, tmp_path / "unused")
+        assert set(block.values) == set(request.bands)
+        assert exporter.label(request, SCENE) is None
+    assert exporter.account() is None
+    assert api.requests == requests
+
+
 def test_an_api_pages_and_names_what_is_nearest(api: type[Api]) -> None:
     empty = {"start": "2022-03-20", "end": "2022-03-30"}
     with pytest.raises(EmptyWindowError, match=r"nearest in time it has S1_2022-02-25"):
-        open_source(case(api.url, "1", post=empty))
+        find(case(api.url, "1", post=empty))
     assert any("token" in query for query in api.searches)
 
 
 def test_an_api_without_the_collection_or_the_area(api: type[Api]) -> None:
     with pytest.raises(SourceError, match="no collection 'grd'; it has dem"):
-        open_source(case(api.url, "1", sentinel1={"collection": "grd"}))
+        find(case(api.url, "1", sentinel1={"collection": "grd"}))
     with pytest.raises(NoOverlapError):
-        open_source(case(api.url, "1", aoi=(12.0, 46.0, 12.01, 46.01)))
+        find(case(api.url, "1", aoi=(12.0, 46.0, 12.01, 46.01)))
 
 
 RACE = """
@@ -642,4 +826,4 @@ def test_a_runtime_error_is_not_blamed_on_the_catalogue(standard: Path, monkeypa
 
     monkeypatch.setattr(pystac.EXTENSION_HOOKS, "migrate", broken)
     with pytest.raises(RuntimeError, match="changed size"):
-        open_source(case(standard))
+        find(case(standard))

@@ -82,6 +82,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_two_real_members_are_watched_and_ended(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_sharing, "STEPS", 2)
     started: list[Trainers] = []
@@ -94,6 +95,7 @@ def test_two_real_members_are_watched_and_ended(tiles: Path, monkeypatch: pytest
     trainers.close()  # nobody waits: both processes were ended
 
 
+@pytest.mark.slow
 def test_a_member_that_dies_ends_the_trial(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_sharing, "STEPS", 2)
     run = Trainers.run

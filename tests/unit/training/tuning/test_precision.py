@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from landslide.errors import CrashError
-from landslide.training.tuning.precision import Probe, ProbeResult, find, measure, probe_request, read, seconds
+from landslide.training.tuning.precision import MeasurePrecision, Probe, ProbeResult, find, measure, read, seconds
 
 PROBE = Probe(architecture="Unet", encoder="resnet18", channels=2, crop=64, batch=2, device="cpu")
 
@@ -14,6 +14,7 @@ def test_bfloat16_is_chosen_where_it_is_clearly_faster() -> None:
     assert ProbeResult(fp32=1.0, bf16=10.0).choice == "fp32"
 
 
+@pytest.mark.slow
 def test_a_probe_measures_both_in_a_process_of_its_own(tmp_path: Path) -> None:
     measure(PROBE, tmp_path)
     found = read(tmp_path)
@@ -39,10 +40,11 @@ def test_a_step_takes_time() -> None:
 
 def test_a_probe_is_of_a_processor_and_not_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "A GPU")
-    keys = [probe_request(PROBE.model_copy(update={"device": name})).key for name in ("cuda:0", "cuda:1", "cpu")]
+    keys = [MeasurePrecision.of(PROBE.model_copy(update={"device": name})).key for name in ("cuda:0", "cuda:1", "cpu")]
     assert keys[0] == keys[1] != keys[2]
 
 
+@pytest.mark.slow
 def test_a_probe_that_dies_says_why(tmp_path: Path) -> None:
     with pytest.raises(CrashError, match=r"(?s)the probe of Unet ended with status 1.*(CUDA|NVIDIA)"):
         measure(PROBE.model_copy(update={"device": "cuda:97"}), tmp_path)

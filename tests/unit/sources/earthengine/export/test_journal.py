@@ -2,10 +2,12 @@ import errno
 import io
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landslide.artifacts.atomic import try_lock
 from landslide.errors import StoreError
 from landslide.geo.grid import Roi, blocks
 from landslide.sources.earthengine.export import journal as module
@@ -154,28 +157,32 @@ def test_a_file_in_the_way_is_a_named_error(tmp_path: Path) -> None:
         opened(tmp_path / "file")
 
 
-def test_removing_leaves_nothing_and_a_late_tile_is_dropped(tmp_path: Path) -> None:
+def test_a_late_tile_is_dropped_and_a_removed_folder_starts_afresh(tmp_path: Path) -> None:
     with opened(tmp_path / "journal") as journal:
         journal.keep(TILES[0], pixels(TILES[0]))
-        journal.remove()
-        assert not (tmp_path / "journal").exists()
+    shutil.rmtree(tmp_path / "journal")
     with opened(tmp_path / "journal") as journal:
         assert journal.kept() == []
     assert journal.keep(TILES[0], pixels(TILES[0])) is False
     assert not list((tmp_path / "journal").glob("*.f32*"))
 
 
-def test_removing_spares_what_is_not_ours(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("not ours")
-    opened(tmp_path).remove()
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+def test_the_lock_lies_beside_the_folder_and_is_free_after_closing(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "journal")
+    assert try_lock(tmp_path / "journal.lock") is None
+    assert not list((tmp_path / "journal").glob("*.lock"))
+    threading.Thread(target=journal.close).start()  # as a generator that is collected in another thread
+    deadline = time.monotonic() + 5
+    while (lock := try_lock(tmp_path / "journal.lock")) is None:
+        assert time.monotonic() < deadline
+    lock.release()
 
 
 @pytest.mark.parametrize("removes", [False, True])
 def test_a_second_process_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture, removes: bool) -> None:
     folder = tmp_path / "journal"
     program = textwrap.dedent(f"""
-        import sys
+        import shutil, sys
         from pathlib import Path
         import numpy as np
         from landslide.sources.earthengine.export.journal import Journal
@@ -183,7 +190,9 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path, caplog: pytest.Log
         journal.keep((slice(0, 64), slice(0, 64)), np.ones((2, 64, 64), "float32"))
         print("open", flush=True)
         sys.stdin.readline()
-        journal.{"remove" if removes else "close"}()
+        if {removes}:
+            shutil.rmtree(journal.folder)
+        journal.close()
     """)
     found: list[list[Roi]] = []
 
@@ -240,7 +249,7 @@ def test_kept_and_missing_partition_the_grid_whatever_the_sizes(
     for roi in [*journal.kept(), *journal.missing(blocks((height, width), other))]:
         counts[roi] += 1
     assert (counts == 1).all()
-    journal.remove()
+    journal.close()
 
 
 @given(st.integers(0, 50), st.integers(1, 50), st.integers(0, 50), st.integers(2, 50))
@@ -253,12 +262,12 @@ def test_halves_are_the_whole(top: int, height: int, left: int, width: int) -> N
     assert {half[0] == roi[0] for half in halves(roi)} == {height < width}
 
 
-def test_figures_are_plain_json() -> None:
-    figures = ExportStats()
-    figures.add(tiles=2, bytes=10, seconds=0.5)
-    for kind in ("429", "connection", "429"):
-        figures.retry(kind)
+def test_stats_are_plain_json() -> None:
+    stats = ExportStats()
+    stats.add(tiles=2, bytes=10, seconds=0.5)
+    for label in ("429", "connection", "429"):
+        stats.retry(label)
     stated = {"tiles": 2, "requests": 0, "bytes": 10, "splits": 0, "resumed": 0, "seconds": 0.5}
-    assert json.loads(json.dumps(figures.as_json())) == {**stated, "retries": {"429": 2, "connection": 1}}
-    assert figures.retried == 3
+    assert json.loads(json.dumps(stats.as_json())) == {**stated, "retries": {"429": 2, "connection": 1}}
+    assert stats.total_retries == 3
     assert ExportStats().retries == {}

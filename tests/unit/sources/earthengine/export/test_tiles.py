@@ -24,15 +24,15 @@ from landslide.errors import ServiceError, SourceError, StoreError
 from landslide.geo.grid import Roi, blocks
 from landslide.sources.earthengine.export import journal as journals
 from landslide.sources.earthengine.export.journal import Journal, bounds
-from landslide.sources.earthengine.export.stats import ExportStats
-from landslide.sources.earthengine.export.tiles import SPARE, Patience, Progress, deliver, tile_side
+from landslide.sources.earthengine.export.stats import ExportProgress, ExportStats
+from landslide.sources.earthengine.export.tiles import WRITER_THREADS, RetryPolicy, deliver, tile_side
 from landslide.sources.earthengine.limiter import RequestLimiter
 from tests.helpers.faults import refusal
 
 BANDS = ("vv", "vh")
-QUICK = Patience(base=0.002, cap=0.02)
-IN_FLIGHT = 8 + SPARE  # of the gate that a `Run` has: at the service, or not yet on disk
-HEAVY = refusal(400, "User memory limit exceeded.")
+QUICK = RetryPolicy(base=0.002, cap=0.02)
+IN_FLIGHT = 8 + WRITER_THREADS  # of a `Run` by its own limiter: at the service, or not yet on disk
+TOO_LARGE = refusal(400, "User memory limit exceeded.")
 TRANSIENT: dict[str, Callable[[], Exception]] = {
     "429": lambda: refusal(429, "Too Many Requests", {"Retry-After": "0.01"}),
     "503": lambda: refusal(503, "The service is currently unavailable."),
@@ -83,18 +83,18 @@ class Run:
     """One export into a folder; what it gave and what it cost."""
 
     def __init__(
-        self, folder: Path, shape: tuple[int, int], side: int = 64, gate: RequestLimiter | None = None
+        self, folder: Path, shape: tuple[int, int], side: int = 64, limiter: RequestLimiter | None = None
     ) -> None:
-        self.folder, self.shape, self.side, self.gate = folder, shape, side, gate or RequestLimiter(8)
-        self.figures = ExportStats()
+        self.folder, self.shape, self.side, self.limiter = folder, shape, side, limiter or RequestLimiter(8)
+        self.stats = ExportStats()
         self.values = np.full((2, *shape), -1, "float32")
         self.given = np.zeros(shape, int)
 
     def tiles(self, fetch: Callable[[Roi], NDArray[np.float32]], **options: object) -> Iterator[tuple[Roi, object]]:
-        options = {"patience": QUICK, **options}
+        options = {"retry": QUICK, **options}
         with Journal(self.folder, "request", self.shape, BANDS) as journal:
             for roi, values in deliver(
-                fetch, self.shape, len(BANDS), journal, self.gate, side=self.side, figures=self.figures, **options
+                fetch, self.shape, len(BANDS), journal, self.limiter, side=self.side, stats=self.stats, **options
             ):
                 self.values[:, roi[0], roi[1]] = values
                 self.given[roi] += 1
@@ -108,7 +108,7 @@ class Run:
     def check(self) -> None:
         assert (self.given == 1).all()
         np.testing.assert_array_equal(self.values, pixels(np.s_[0 : self.shape[0], 0 : self.shape[1]]))
-        until(lambda: self.gate.held == 0 == self.gate.in_flight)
+        until(lambda: self.limiter._memory._used == 0 == self.limiter._requests._used)
 
 
 def until(condition: Callable[[], bool], seconds: float = 5) -> None:
@@ -118,13 +118,13 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> None:
         time.sleep(0.002)
 
 
-def weather(seed: int, transient: float, heavy: float = 0) -> Callable[[Roi, int], Exception | None]:
-    """Each kind of transient fault with that probability, and tiles that are too heavy whenever they are asked for."""
+def random_faults(seed: int, transient: float, too_large: float = 0) -> Callable[[Roi, int], Exception | None]:
+    """Each kind of transient fault with that probability, and tiles that are too large whenever they are asked for."""
     chance = random.Random(seed)
 
     def fault(roi: Roi, tries: int) -> Exception | None:
-        if max(part.stop - part.start for part in roi) >= 64 and random.Random(f"{seed}{roi}").random() < heavy:
-            return HEAVY
+        if max(part.stop - part.start for part in roi) >= 64 and random.Random(f"{seed}{roi}").random() < too_large:
+            return TOO_LARGE
         for make in TRANSIENT.values():
             if chance.random() < transient:
                 return make()
@@ -148,28 +148,28 @@ def test_a_clean_run_asks_once_for_every_tile(tmp_path: Path) -> None:
     run = Run(tmp_path, (200, 330)).all(service)
     run.check()
     assert set(service.asked.values()) == {1}
-    figures = run.figures
-    assert (figures.tiles, figures.requests, figures.retries, figures.splits) == (24, 24, {}, 0)
-    assert figures.bytes == run.values.nbytes
+    stats = run.stats
+    assert (stats.tiles, stats.requests, stats.retries, stats.splits) == (24, 24, {}, 0)
+    assert stats.bytes == run.values.nbytes
 
 
-def test_five_hundred_tiles_in_bad_weather_come_whole(tmp_path: Path) -> None:
-    service = Service(weather(1, transient=0.1, heavy=0.02))
-    run = Run(tmp_path, (20 * 64, 25 * 64), gate=RequestLimiter(20)).all(service)
+def test_five_hundred_tiles_with_random_faults_come_whole(tmp_path: Path) -> None:
+    service = Service(random_faults(1, transient=0.1, too_large=0.02))
+    run = Run(tmp_path, (20 * 64, 25 * 64), limiter=RequestLimiter(20)).all(service)
     run.check()
     assert service.again == []
     assert service.most <= 20
     split = [tile for tile in service.asked if tile not in service.answered]
-    assert 2 <= len(split) == run.figures.splits
-    assert set(run.figures.retries) == set(TRANSIENT)
-    assert sum(run.figures.retries.values()) == run.figures.requests - run.figures.tiles - run.figures.splits > 100
+    assert 2 <= len(split) == run.stats.splits
+    assert set(run.stats.retries) == set(TRANSIENT)
+    assert sum(run.stats.retries.values()) == run.stats.requests - run.stats.tiles - run.stats.splits > 100
     assert {service.asked[tile] for tile in split} == {1}
 
 
 def test_ten_exports_share_one_limit(tmp_path: Path) -> None:
-    service = Service(weather(2, transient=0.02), seconds=0.002)
-    gate = RequestLimiter(6)
-    runs = [Run(tmp_path / str(number), (320, 320), gate=gate) for number in range(10)]
+    service = Service(random_faults(2, transient=0.02), seconds=0.002)
+    limiter = RequestLimiter(6)
+    runs = [Run(tmp_path / str(number), (320, 320), limiter=limiter) for number in range(10)]
     service.answered = _Nothing()  # ten exports ask for the same tiles
     threads = [threading.Thread(target=run.all, args=(service,), daemon=True) for run in runs]
     for thread in threads:
@@ -201,9 +201,9 @@ def test_a_permanent_error_comes_out_while_others_hang(tmp_path: Path) -> None:
         run.all(fetch)
     assert time.monotonic() - begun < 2
     assert type(caught.value.__cause__).__name__ == "EEException"
-    assert run.figures.requests <= 8
+    assert run.stats.requests <= 8
     released.set()
-    until(lambda: run.gate.held == 0)
+    until(lambda: run.limiter._memory._used == 0)
 
 
 @pytest.mark.parametrize("error", [SourceError("of our own"), StoreError("of our own")])
@@ -224,33 +224,33 @@ def test_another_shape_is_an_error_that_names_the_tile(
         Run(tmp_path, (64, 64)).all(wrong)
 
 
-def test_a_graph_too_heavy_for_the_smallest_tile(tmp_path: Path) -> None:
-    service = Service(lambda roi, tries: HEAVY)
+def test_an_image_that_is_too_large_for_the_smallest_tile(tmp_path: Path) -> None:
+    service = Service(lambda roi, tries: TOO_LARGE)
     with pytest.raises(SourceError, match=r"even the tile of .*: User memory limit exceeded.*bucket.*shorten"):
         Run(tmp_path, (64, 100)).all(service)
     assert min(min(bottom - top, right - left) for top, bottom, left, right in service.asked) >= 32
     assert set(service.asked.values()) == {1}
 
 
-def test_a_single_tile_that_is_too_heavy_is_still_asked_for_in_parallel(tmp_path: Path) -> None:
-    service = Service(lambda roi, tries: HEAVY if roi[0].stop - roi[0].start > 64 else None, seconds=0.02)
+def test_a_single_tile_that_is_too_large_is_still_asked_for_in_parallel(tmp_path: Path) -> None:
+    service = Service(lambda roi, tries: TOO_LARGE if roi[0].stop - roi[0].start > 64 else None, seconds=0.02)
     run = Run(tmp_path, (256, 256), side=256).all(service)
     run.check()
     assert service.most > 2
 
 
 def test_a_service_that_is_down_ends_the_run_and_is_not_stormed(tmp_path: Path) -> None:
-    service, patience = Service(lambda roi, tries: TRANSIENT["503"]()), Patience(3, silence=1.0, base=0.02, cap=0.1)
+    service, policy = Service(lambda roi, tries: TRANSIENT["503"]()), RetryPolicy(3, timeout=1.0, base=0.02, cap=0.1)
     run = Run(tmp_path, (64 * 40, 64 * 50))
     with pytest.raises(ServiceError, match=r"delivered nothing for .*unavailable.*goes on from here"):
-        run.all(service, patience=patience)
+        run.all(service, retry=policy)
     assert len(service.asked) < 100  # of 2000 tiles: what failed is asked again before anything new is
     assert max(service.asked.values()) >= 3
 
 
 def test_a_service_that_drops_half_of_the_requests_ends_no_run(tmp_path: Path) -> None:
-    service = Service(weather(3, transient=0.13))
-    run = Run(tmp_path, (64 * 15, 64 * 20)).all(service, patience=Patience(2, silence=5, base=0.001, cap=0.01))
+    service = Service(random_faults(3, transient=0.13))
+    run = Run(tmp_path, (64 * 15, 64 * 20)).all(service, retry=RetryPolicy(2, timeout=5, base=0.001, cap=0.01))
     run.check()
     assert max(service.asked.values()) > 4
 
@@ -260,53 +260,53 @@ def test_a_tile_that_always_fails_stops_the_run_last(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="rows 64–128 and columns 128–192 failed"):
         run.all(
             Service(lambda roi, tries: TRANSIENT["503"]() if bounds(roi) == (64, 128, 128, 192) else None),
-            patience=Patience(3, silence=0.2, base=0.002, cap=0.02),
+            retry=RetryPolicy(3, timeout=0.2, base=0.002, cap=0.02),
         )
-    assert run.figures.tiles == 99
+    assert run.stats.tiles == 99
     Run(tmp_path, (640, 640)).all(Service()).check()
 
 
 def test_the_client_as_a_whole_waits_as_long_as_the_service_asks(tmp_path: Path) -> None:
     times: list[float] = []
-    lock, told = threading.Lock(), threading.Event()
+    lock, refused = threading.Lock(), threading.Event()
 
     def fetch(roi: Roi) -> NDArray[np.float32]:
         with lock:
-            if not told.is_set():
-                told.set()
+            if not refused.is_set():
+                refused.set()
                 times.append(time.monotonic())
                 raise refusal(429, "Too Many Requests", {"Retry-After": "0.3"})
         times.append(time.monotonic())
         time.sleep(0.01)
         return pixels(roi)
 
-    run = Run(tmp_path, (640, 640), gate=RequestLimiter(4)).all(fetch)
+    run = Run(tmp_path, (640, 640), limiter=RequestLimiter(4)).all(fetch)
     run.check()
     first, *later = sorted(times)
-    assert sum(moment - first < 0.3 for moment in later) <= 3 + 4  # in flight already, or started before it was told
+    assert sum(moment - first < 0.3 for moment in later) <= 3 + 4  # in flight already, or started before it was refused
     assert sum(moment - first >= 0.3 for moment in later) >= 90
 
 
-def test_a_wait_beyond_all_patience_ends_the_run_at_once(tmp_path: Path) -> None:
+def test_a_wait_beyond_the_timeout_ends_the_run_at_once(tmp_path: Path) -> None:
     error = refusal(429, "Too Many Requests", {"Retry-After": "3600"})
     with pytest.raises(ServiceError, match="asks to wait 3600 s"):
         Run(tmp_path, (640, 640)).all(Service(lambda roi, tries: error))
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    heavy = weather(5, transient=0, heavy=0.2)
-    first, second = Service(heavy), Service(heavy)
+    faults = random_faults(5, transient=0, too_large=0.2)
+    first, second = Service(faults), Service(faults)
     for _ in itertools.islice(Run(tmp_path, (640, 640)).tiles(first), 40):
         continue
     run = Run(tmp_path, (640, 640)).all(second)
     run.check()
-    assert run.figures.resumed >= 40
-    assert len(set(first.asked) & set(second.asked)) <= IN_FLIGHT, "too heavy ones are not asked for whole again either"
+    assert run.stats.resumed >= 40
+    assert len(set(first.asked) & set(second.asked)) <= IN_FLIGHT, "too large ones are not asked for whole again either"
     third = Service()
     again = Run(tmp_path, (640, 640), side=128).all(third)
     again.check()
     assert third.asked == {}
-    assert again.figures.resumed == run.figures.resumed + run.figures.tiles
+    assert again.stats.resumed == run.stats.resumed + run.stats.tiles
 
 
 def test_a_damaged_tile_is_asked_for_again(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_after_a_kill_only_the_tiles_in_flight_are_asked_for_anew(tmp_path: Path
             os.write(log, (" ".join(map(str, bounds(roi))) + "\\n").encode())
             time.sleep(0.02)
             return pixels(roi)
-        Run(Path({str(folder)!r}), (1280, 640), gate=RequestLimiter(6)).all(fetch)
+        Run(Path({str(folder)!r}), (1280, 640), limiter=RequestLimiter(6)).all(fetch)
     """)
     with subprocess.Popen([sys.executable, "-c", program]) as process:
         lines = folder / "tiles.jsonl"
@@ -340,10 +340,10 @@ def test_after_a_kill_only_the_tiles_in_flight_are_asked_for_anew(tmp_path: Path
     before = {tuple(map(int, line.split())) for line in asked.read_text().splitlines()}
     assert 50 < len(before) < 200
     service = Service()
-    run = Run(folder, (1280, 640), gate=RequestLimiter(6)).all(service)
+    run = Run(folder, (1280, 640), limiter=RequestLimiter(6)).all(service)
     run.check()
-    assert run.figures.resumed > 50
-    assert len(before & set(service.asked)) <= 6 + SPARE
+    assert run.stats.resumed > 50
+    assert len(before & set(service.asked)) <= 6 + WRITER_THREADS
     assert len(before | set(service.asked)) == 200
 
 
@@ -386,7 +386,7 @@ def test_a_full_disk_ends_the_run_and_it_goes_on_when_there_is_room(
     until(lambda: not list(tmp_path.glob("*.draft")))
     run = Run(tmp_path, (640, 640)).all(Service())
     run.check()
-    assert 0 < run.figures.resumed < 20
+    assert 0 < run.stats.resumed < 20
 
 
 def test_a_slow_consumer_stalls_the_requests_and_bounds_the_memory(tmp_path: Path) -> None:
@@ -403,12 +403,12 @@ def test_a_slow_consumer_stalls_the_requests_and_bounds_the_memory(tmp_path: Pat
         weakref.finalize(values, changed, -values.nbytes)
         return values
 
-    run = Run(tmp_path, (640, 640), gate=RequestLimiter(20, bytes=5 * 2 * tile + 7))
+    run = Run(tmp_path, (640, 640), limiter=RequestLimiter(20, bytes=5 * 2 * tile + 7))
     tiles = run.tiles(fetch)
     next(tiles)
-    until(lambda: run.figures.requests == 5)
+    until(lambda: run.stats.requests == 5)
     time.sleep(0.1)
-    assert run.figures.requests == 5
+    assert run.stats.requests == 5
     for _ in tiles:
         time.sleep(0.002)
     run.check()
@@ -416,7 +416,7 @@ def test_a_slow_consumer_stalls_the_requests_and_bounds_the_memory(tmp_path: Pat
 
 
 def test_a_tile_larger_than_all_memory_passes(tmp_path: Path) -> None:
-    Run(tmp_path, (300, 300), gate=RequestLimiter(4, bytes=1)).all(Service()).check()
+    Run(tmp_path, (300, 300), limiter=RequestLimiter(4, bytes=1)).all(Service()).check()
 
 
 @pytest.mark.parametrize("how", ["closed", "raises"])
@@ -431,21 +431,21 @@ def test_a_consumer_that_leaves_early_stops_everything(tmp_path: Path, how: str)
     else:
         with pytest.raises(ZeroDivisionError):
             tiles.throw(ZeroDivisionError())
-    until(lambda: run.gate.held == 0 == service.busy)
+    until(lambda: run.limiter._memory._used == 0 == service.busy)
     until(lambda: threading.active_count() <= before)
     assert sum(service.asked.values()) < 100
 
 
-def test_progress_is_told_now_and_then(tmp_path: Path) -> None:
-    told: list[Progress] = []
-    service = Service(weather(4, transient=0.02, heavy=0.1), seconds=0.02)
+def test_progress_is_reported_at_times(tmp_path: Path) -> None:
+    reported: list[ExportProgress] = []
+    service = Service(random_faults(4, transient=0.02, too_large=0.1), seconds=0.02)
     begun = time.monotonic()
-    run = Run(tmp_path, (640, 640), gate=RequestLimiter(4)).all(service, progress=told.append)
-    assert 2 <= len(told) <= 2 + 5 * (time.monotonic() - begun)
-    assert [snapshot.done for snapshot in told] == sorted(snapshot.done for snapshot in told)
-    assert told[-1].done == pytest.approx(told[-1].total) == pytest.approx(100)
-    assert told[-1].bytes == run.values.nbytes
-    assert "requests/s" in str(told[-1])
+    run = Run(tmp_path, (640, 640), limiter=RequestLimiter(4)).all(service, progress=reported.append)
+    assert 2 <= len(reported) <= 2 + 5 * (time.monotonic() - begun)
+    assert [snapshot.done for snapshot in reported] == sorted(snapshot.done for snapshot in reported)
+    assert reported[-1].done == pytest.approx(reported[-1].total) == pytest.approx(100)
+    assert reported[-1].bytes == run.values.nbytes
+    assert "requests/s" in str(reported[-1])
 
 
 @settings(deadline=None, max_examples=40)
@@ -455,13 +455,13 @@ def test_progress_is_told_now_and_then(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_tiles_are_the_grid_exactly(
     tmp_path_factory: pytest.TempPathFactory,
-    height: int, width: int, side: int, seed: int, heavy: float, first: int, later: int,
+    height: int, width: int, side: int, seed: int, too_large: float, first: int, later: int,
 ) -> None:  # fmt: skip
     """Whatever is halved, wherever the first run was left, and with whatever tiles the second goes on."""
     folder = tmp_path_factory.mktemp("journal")
-    service = Service(weather(seed, transient=0, heavy=heavy))
+    service = Service(random_faults(seed, transient=0, too_large=too_large))
     for _ in itertools.islice(Run(folder, (height, width), side).tiles(service), first):
         continue
     run = Run(folder, (height, width), later).all(service)
     run.check()
-    assert run.figures.resumed >= min(first, len(blocks((height, width), side)))
+    assert run.stats.resumed >= min(first, len(blocks((height, width), side)))
