@@ -1,1 +1,1 @@
-"""Prefect flows and the command line: which stage runs on what, in which order."""
+"""Prefect flows and the command line."""

@@ -1,4 +1,4 @@
-"""A trained ensemble on cases that have an inventory."""
+"""The flow that scores a trained ensemble on cases with an inventory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ from tasks.stage import run
 
 @flow(name="evaluate-ensemble", flow_run_name="evaluate {ensemble}")
 def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
-    """Scores of the ensemble as it is, and at every size; the folder of `metrics.json`, `curve.csv` and figures."""
+    """Score the ensemble, also at every size. Returns the folder of `metrics.json`, `curve.csv` and figures."""
     opened, artifacts = Ensemble.open(ensemble), ArtifactStore.at(store)
     info = opened.info
     stacks = prepare_cases(cases, store)
@@ -48,7 +48,7 @@ def evaluate_ensemble(ensemble: Path, cases: list[Case], store: Path) -> Path:
 
 
 def as_choice(ensemble: Ensemble, members: Sequence[TrainedMember]) -> Choice:
-    """What an ensemble's folder says, as a choice of its members."""
+    """The ensemble's weights, calibration and threshold as a choice."""
     info = ensemble.info
     weights = np.array([member.weight for member in info.members])
     weights = weights / weights.sum()
@@ -68,15 +68,15 @@ def predict_cases(
     device: str,
     store: ArtifactStore,
 ) -> dict[str, CasePredictions]:
-    """The stored predictions of cases by id. Within a flow.
+    """Predict cases within a flow; returns the stored predictions by case id.
 
     Args:
-        stacks: Of each case.
-        members: In the order of rank.
+        stacks: The stack of each case.
+        members: The members in the order of rank.
         bands: The band set.
-        normalisation: Of the training cases.
+        normalisation: The normalisation of the training cases.
         device: Where the networks run.
-        store: Where the predictions are kept.
+        store: The store of the predictions.
     """
     return {
         case: predict_case(case, stack, members, bands, normalisation, device, store) for case, stack in stacks.items()

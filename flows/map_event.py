@@ -1,4 +1,4 @@
-"""The map of an event by a trained ensemble; an inventory is not needed."""
+"""The flow that maps an event with a trained ensemble."""
 
 from pathlib import Path
 
@@ -28,9 +28,9 @@ def map_event(
     Args:
         case: The event.
         ensemble: The folder of a trained ensemble.
-        out: The folder to write; an earlier map there is replaced.
+        out: The folder to write. An earlier map in it is replaced.
         store: The folder of artifacts.
-        options: How it is mapped.
+        options: Options such as the minimum mapping unit.
     """
     refuse_foreign(out)
     opened, artifacts = Ensemble.open(ensemble), ArtifactStore.at(store)
@@ -45,7 +45,6 @@ def map_event(
 
 
 def _show(case: Case, summary: MapSummary, picture: Path, out: Path) -> None:
-    """The map's picture and figures in Prefect's UI."""
     first, *rows = [f"| {name} | {value} |" for name, value in _figures(summary).items()]
     markdown = "\n".join([
         f"## {case.title or case.id}", "", embedded(picture, f"Map of {case.id}"), "",
@@ -64,13 +63,10 @@ def _figures(summary: MapSummary) -> dict[str, str]:
     sizes = summary.area_m2
     largest = f"{area(sizes['total'])}, the largest {area(sizes['largest'])}" if summary.landslides else "none"
     seen = {_sensor(name): percent(share) for name, share in summary.seen.items()}
+    confidence = ", ".join(f"{n:,} {name}" for name, n in (summary.confidence or {}).items())
     return {
         "Landslides": f"{summary.landslides:,}",
-        **(
-            {"Confidence": ", ".join(f"{n:,} {name}" for name, n in summary.confidence.items())}
-            if summary.confidence
-            else {}
-        ),
+        **({"Confidence": confidence} if confidence else {}),
         "Their area": largest,
         "Observed": f"{percent(summary.share_observed)} of the area of interest, {area(summary.observed_m2)}",
         **seen,
@@ -80,6 +76,5 @@ def _figures(summary: MapSummary) -> dict[str, str]:
 
 
 def _sensor(name: str) -> str:
-    """`s1_pre` in words."""
     sensor, _, when = name.partition("_")
     return f"Seen by {sensor.upper()} {'before' if when == 'pre' else 'after'}"

@@ -1,4 +1,4 @@
-"""Cases to stacks: the scenes of each found once, one export a layer, and the layers joined."""
+"""The flow from cases to stacks: find scenes, export layers, join them."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tasks.stack import build_stack
 from tasks.stage import submit
 
 Stacks = dict[str, Artifact]
-AT_ONCE = 10  # tasks; exports that this machine computes take turns
+MAX_WORKERS = 10  # concurrent tasks; local exports are limited further in `tasks.progress`
 EXPORT_TASKS = {
     "sentinel1": export_sentinel1,
     "sentinel2": export_sentinel2,
@@ -34,14 +34,13 @@ EXPORT_TASKS = {
 
 
 def _run_name() -> str:
-    """`prepare juniper-range`, `prepare 6 cases`."""
     cases: list[Case] = flow_run.parameters["cases"]
     return f"prepare {cases[0].id}" if len(cases) == 1 else f"prepare {len(cases)} cases"
 
 
-@flow(name="prepare-cases", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))  # type: ignore[arg-type]
+@flow(name="prepare-cases", flow_run_name=_run_name, task_runner=ThreadPoolTaskRunner(max_workers=MAX_WORKERS))  # type: ignore[arg-type]
 def prepare_cases(cases: list[Case], store: Path) -> Stacks:
-    """Prepare every case; the stack of each by its id."""
+    """Prepare all cases; returns the stack of each by case id."""
     artifacts = ArtifactStore.at(store)
     searches = [find_scenes.submit(case, artifacts) for case in cases]
     found = [search.result() for search in searches]
@@ -55,7 +54,7 @@ def prepare_cases(cases: list[Case], store: Path) -> Stacks:
 
 
 def _export_layers(case: Case, found: SceneList, store: ArtifactStore) -> dict[LayerName, PrefectFuture[Any]]:
-    """The exports of a case's layers, submitted; the mask is made for every case."""
+    """Submit the exports of a case's layers. Every case has a mask."""
     return {
         name: submit(EXPORT_TASKS[name], export.of(case, found, name), store)
         for name, export in EXPORTS.items()
@@ -64,13 +63,13 @@ def _export_layers(case: Case, found: SceneList, store: ArtifactStore) -> dict[L
 
 
 def summary(stacks: Stacks, store: ArtifactStore) -> list[dict[str, Any]]:
-    """One row a layer: scenes, bands, the least observed band, landslide pixels; a missing layer says why."""
+    """One row per layer: scenes, bands, how much of its least observed band is observed, or why it is missing."""
     rows = []
     for case, artifact in stacks.items():
         stack = open_stack(artifact, store)
         rows += [_row(case, stack.layers[name], stack.info.layers[name]) for name in stack.info.layers]
         for name, why in stack.info.missing.items():
-            rows.append(dict.fromkeys(rows[-1]) | {"case": case, "layer": name, "artifact": f"missing: {why}"})
+            rows.append(dict.fromkeys(rows[-1]) | {"case": case, "layer": name, "missing": why})
     return rows
 
 
@@ -81,11 +80,11 @@ def _row(case: str, layer: Layer, artifact: Artifact) -> dict[str, Any]:
     return {
         "case": case,
         "layer": layer.info.layer,
-        "size": f"{parts[0].grid.width} × {parts[0].grid.height}",
-        "parts": len(parts),
-        "scenes": len(layer.info.scenes),
-        "bands": len(layer.info.bands),
-        "least observed": f"{min(shares):.0%}" if shares else None,
+        "size": f"{len(parts)} parts" if len(parts) > 1 else f"{parts[0].grid.width} × {parts[0].grid.height}",
+        "scenes": len(layer.info.scenes) or None,
+        "bands": len(layer.info.bands) or None,
+        "observed": f"{min(shares):.0%}" if shares else None,
         "landslide pixels": sum(labelled) if labelled else None,
+        "missing": None,
         "artifact": f"{artifact.stage}/{artifact.key}",
     }

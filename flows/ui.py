@@ -1,4 +1,4 @@
-"""Results as artifacts in Prefect's UI."""
+"""Results as artifacts in Prefect's UI. All `show_` functions need a flow run."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +12,24 @@ from prefect.artifacts import create_markdown_artifact
 from landslide.evaluation.results import EvaluationReport, SelectorResult
 
 PICTURE_SIDE = 1000  # pixels
-FIGURES = ("curve", "performance", "reliability", "sizes")  # of an evaluation
+FIGURES = ("curve", "performance", "reliability", "sizes")
 
 
 def show_answer(key: str, title: str, picture: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A picture and its table as an artifact. Within a flow."""
+    """Show a picture and a table.
+
+    Args:
+        key: The key of the artifact.
+        title: The title.
+        picture: The picture's file.
+        rows: The rows of the table, with the same keys.
+    """
     lines = [f"## {title}", "", embedded(picture, title), "", *table([list(rows[0]), *(row.values() for row in rows)])]
     create_markdown_artifact(key=key, markdown="\n".join(lines), description=title)
 
 
 def show_scores(key: str, name: str, folder: Path) -> None:
-    """Scores, selectors and figures of an evaluation in a folder as an artifact. Within a flow."""
+    """Show the scores, selectors and figures of an evaluation."""
     report = EvaluationReport.read(folder)
     cases = {"pooled": report.pooled, **report.cases}
     rows = [[case, scores.f1, scores.precision, scores.recall] for case, scores in cases.items()]
@@ -41,14 +48,13 @@ def show_scores(key: str, name: str, folder: Path) -> None:
 
 
 def _selectors(results: Sequence[SelectorResult]) -> list[str]:
-    """A table that compares the selectors."""
     header = ["selector", "members", "validation F1, held out", "test F1", "gain over the published selector", "ECE"]
     rows = [[one.selector, one.members, one.held_out_f1, one.pooled.f1, one.gain, one.ece] for one in results]
     return ["", "### Selectors", "", *table([header, *rows])]
 
 
 def table(rows: Sequence[Iterable[object]]) -> list[str]:
-    """Lines of Markdown; the first row is the header."""
+    """The lines of a Markdown table; the first row is the header."""
     header, *rest = ([_cell(value) for value in row] for row in rows)
     return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rest)]
 
@@ -60,7 +66,7 @@ def _cell(value: object) -> str:
 
 
 def embedded(picture: Path, description: str) -> str:
-    """Markdown of a picture as a data URI, scaled down to about 100 kB: Prefect's database keeps every artifact."""
+    """Markdown of a picture as a data URI of about 100 kB: Prefect's database stores every artifact."""
     buffer = BytesIO()
     with Image.open(picture) as image:
         small = image.convert("RGB")

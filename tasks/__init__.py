@@ -1,1 +1,1 @@
-"""Prefect tasks, one file a stage: references in, references out. The work itself lies in `landslide`."""
+"""Prefect tasks, one file per stage. They pass references to artifacts; the work is in `landslide`."""

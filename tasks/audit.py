@@ -1,12 +1,12 @@
-"""Stacks by role to the leakage audit."""
+"""The task that audits an experiment for leakage."""
 
 from landslide.artifacts.stage import Artifact
 from landslide.artifacts.store import ArtifactStore
 from landslide.datasets.leakage import AuditCases
-from tasks.stage import box
+from tasks.stage import stage_task
 
 
-@box(name="audit")
+@stage_task(name="audit")
 def audit_cases(stage: AuditCases, store: ArtifactStore) -> Artifact:
-    """Look for pixels of one role that are repeated in another."""
+    """Detect pixels that are repeated in two roles."""
     return store.get_or_build(stage)

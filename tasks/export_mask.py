@@ -1,13 +1,13 @@
-"""Inventory, land cover and water to the layer `mask`."""
+"""The task that exports the layer `mask`: label, land cover and water."""
 
 from landslide.artifacts.stage import Artifact
 from landslide.artifacts.store import ArtifactStore
 from landslide.datasets.layers import ExportMask
 from tasks.progress import exporting
-from tasks.stage import box
+from tasks.stage import stage_task
 
 
-@box(name="export-mask")
+@stage_task(name="export-mask")
 def export_mask(stage: ExportMask, store: ArtifactStore) -> Artifact:
     """Write the layer from the scene list."""
     with exporting(stage.case, stage.request.layer):

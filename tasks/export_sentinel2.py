@@ -1,13 +1,13 @@
-"""Scenes of Sentinel-2 to the layer `sentinel2`."""
+"""The task that exports the layer `sentinel2`."""
 
 from landslide.artifacts.stage import Artifact
 from landslide.artifacts.store import ArtifactStore
 from landslide.datasets.layers import ExportSentinel2
 from tasks.progress import exporting
-from tasks.stage import box
+from tasks.stage import stage_task
 
 
-@box(name="export-sentinel2")
+@stage_task(name="export-sentinel2")
 def export_sentinel2(stage: ExportSentinel2, store: ArtifactStore) -> Artifact:
     """Write the layer from the scene list."""
     with exporting(stage.case, stage.request.layer):

@@ -1,4 +1,4 @@
-"""A case to the list of scenes that all its layers are made from."""
+"""The task that finds the scenes of a case."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from landslide.sources.registry import open_source
 
 
 def _once_a_run(_: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Within one run, subflows included, a source is asked once for each case, whatever role or title it has."""
+    """One search per case and root flow run, whatever the role or title of the case."""
     case: Case = parameters["case"]
     return f"scenes-{flow_run.root_flow_run_id}-{digest(case.model_dump(mode='json', exclude={'role', 'title'}))}"
 
@@ -29,7 +29,7 @@ def _once_a_run(_: TaskRunContext, parameters: dict[str, Any]) -> str:
     result_serializer="json",
 )
 def find_scenes(case: Case, store: ArtifactStore) -> SceneList:
-    """Ask the case's source what it has, and write the answer down; refuses unusable cases before any pixel is read."""
+    """Find and record the scenes of a case. Unusable cases raise here, before any pixel is read."""
     found = open_source(case).find_scenes()
     store.get_or_build(RecordScenes(found=found.model_dump(mode="json")))
     return found

@@ -1,4 +1,4 @@
-"""Members and a case's stack to their stored predictions."""
+"""The task that predicts a case with every member."""
 
 from collections.abc import Sequence
 
@@ -23,16 +23,16 @@ def predict_case(
     device: str,
     store: ArtifactStore,
 ) -> CasePredictions:
-    """Every member's probabilities of a case, each an artifact of its own, so that none is computed twice.
+    """Predict a case with every member. Each member's probabilities are an artifact.
 
     Args:
-        case: Its id, for people.
-        stack: Its stack.
-        members: In the order of rank.
-        bands: The band set; a pixel counts where all of them were observed.
-        normalisation: Of the training cases.
+        case: The case's id, for messages.
+        stack: The case's stack.
+        members: The members in the order of rank.
+        bands: The band set. A pixel counts if all of its bands are observed.
+        normalisation: The normalisation of the training cases.
         device: Where the networks run.
-        store: Where the predictions are kept.
+        store: The store of the predictions.
     """
     truth = store.get_or_build(WriteTruth(stack=stack, bands=bands))
     predictions = [

@@ -1,4 +1,4 @@
-"""How far a piece of work is, in Prefect's UI."""
+"""Progress in Prefect's UI."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,35 +12,35 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from landslide.cases.case import Case
 from landslide.progress import Reporter, Update, also_reporting
 
-EVERY = 2.0  # seconds between two updates of what the UI shows
-LOCAL = threading.BoundedSemaphore(2)  # layers that are computed on this machine at once
+UPDATE_SECONDS = 2.0  # minimum time between updates of the UI
+LOCAL_EXPORTS = threading.BoundedSemaphore(2)  # layers computed on this machine at the same time
 
 
 @contextmanager
 def exporting(case: Case, layer: str) -> Iterator[None]:
-    """Show a layer's progress in the UI, and wait for one of two turns where this machine computes it.
+    """Show a layer's progress in the UI, and limit concurrent exports that this machine computes.
 
-    Layers that a service computes wait for the service, and share its limit of requests instead.
+    Exports of Earth Engine are limited by its number of concurrent requests instead.
     """
-    turn = nullcontext() if case.source.kind == "earthengine" else LOCAL
-    with turn, also_reporting(in_ui(f"progress-{case.id}-{layer}")):
+    limit = nullcontext() if case.source.kind == "earthengine" else LOCAL_EXPORTS
+    with limit, also_reporting(in_ui(f"progress-{case.id}-{layer}")):
         yield
 
 
 def in_ui(key: str) -> Reporter:
-    """A progress artifact under a key, with a word on how it goes."""
+    """A reporter that updates a progress artifact."""
 
     @contextmanager
     def report(description: str, total: float) -> Iterator[Update]:
         artifact = create_progress_artifact(progress=0.0, key=key, description=description)
-        told = monotonic()
+        updated = monotonic()
 
         def update(done: float, note: str) -> None:
-            nonlocal told
-            if done >= total or monotonic() - told > EVERY:
-                told = monotonic()
-                words = f"{description}: {done:.0f} of {total:.0f}{f', {note}' if note else ''}"
-                update_progress_artifact(artifact, progress=100 * done / max(total, 1), description=words)  # type: ignore[arg-type]
+            nonlocal updated
+            if done >= total or monotonic() - updated > UPDATE_SECONDS:
+                updated = monotonic()
+                text = f"{description}: {done:.0f} of {total:.0f}{f', {note}' if note else ''}"
+                update_progress_artifact(artifact, progress=100 * done / max(total, 1), description=text)  # type: ignore[arg-type]
 
         yield update
 
@@ -48,8 +48,8 @@ def in_ui(key: str) -> Reporter:
 
 
 @contextmanager
-def board(key: str, description: str) -> Iterator[Callable[[str], None]]:
-    """A page of Markdown under a key that is written anew while work goes on, as often as people look."""
+def live_page(key: str, description: str) -> Iterator[Callable[[str], None]]:
+    """A Markdown artifact to update while work runs, at most every `UPDATE_SECONDS`."""
     artifact, written, latest = create_markdown_artifact(markdown="", key=key, description=description), 0.0, ""
 
     def write() -> None:
@@ -60,7 +60,7 @@ def board(key: str, description: str) -> Iterator[Callable[[str], None]]:
     def show(markdown: str) -> None:
         nonlocal latest
         latest = markdown
-        if monotonic() - written > EVERY:
+        if monotonic() - written > UPDATE_SECONDS:
             write()
 
     with get_client(sync_client=True) as client:

@@ -1,4 +1,4 @@
-"""What all boxes of the DAG share: a Prefect task that runs one stage, cached by the stage's own key."""
+"""Prefect tasks that run one stage, cached by the stage's key."""
 
 from functools import partial
 from typing import Any
@@ -17,24 +17,24 @@ def _key_of_stage(_: TaskRunContext, parameters: dict[str, Any]) -> str:
     return f"{stage.name}-{stage.key}"
 
 
-box = partial(
+stage_task = partial(
     task,
     task_run_name="{stage.title}",
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_key_of_stage),
     persist_result=True,
     result_serializer="json",
 )
-"""Decorates a function of `stage` and `store` that returns the stage's artifact."""
+"""Decorator of a function of `stage` and `store` that returns the stage's artifact."""
 
 
-def submit(box: Any, stage: Stage, store: ArtifactStore) -> PrefectFuture[Any]:
-    """Submit a stage. Where the store has no undamaged result, Prefect's own record of it is refreshed, too."""
+def submit(function: Any, stage: Stage, store: ArtifactStore) -> PrefectFuture[Any]:
+    """Submit a stage. If the store has no valid result, Prefect's cache of it is refreshed."""
     missing = not store.has(stage.artifact)
-    future: PrefectFuture[Any] = box.with_options(refresh_cache=missing).submit(stage=stage, store=store)
+    future: PrefectFuture[Any] = function.with_options(refresh_cache=missing).submit(stage=stage, store=store)
     return future
 
 
-def run(box: Any, stage: Stage, store: ArtifactStore) -> Artifact:
+def run(function: Any, stage: Stage, store: ArtifactStore) -> Artifact:
     """Submit a stage and wait for its result."""
-    artifact: Artifact = submit(box, stage, store).result()
+    artifact: Artifact = submit(function, stage, store).result()
     return artifact

@@ -1,4 +1,4 @@
-"""The training store to one member, and the trials that come before."""
+"""The task that trains a member, and the trials before it."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from landslide.errors import CrashError
 from landslide.training.train_member import TrainMember
 from landslide.training.tuning.gpu_sharing import MeasureSharing
 from landslide.training.tuning.precision import MeasurePrecision
-from tasks.stage import box
+from tasks.stage import stage_task
 
 
 def _crashed(_: Any, __: Any, state: Any) -> bool:
-    """Whether another attempt may come through: after a crash, and not after a refusal."""
+    """Retry after a crash, not after an error of the input."""
     return isinstance(state.result(raise_on_failure=False), CrashError)
 
 
-@box(name="train", retries=2, retry_condition_fn=_crashed)
+@stage_task(name="train", retries=2, retry_condition_fn=_crashed)
 def train_member(stage: TrainMember, store: ArtifactStore) -> Artifact:
-    """Train a member, from its last checkpoint where an attempt was cut off."""
+    """Train a member, resuming from the checkpoint of an interrupted attempt."""
     log = get_run_logger().info
     artifact = store.get_or_build(stage, lambda folder: stage.build(folder, store, log))
     if stage.until is None:
@@ -28,13 +28,13 @@ def train_member(stage: TrainMember, store: ArtifactStore) -> Artifact:
     return artifact
 
 
-@box(name="precision")
+@stage_task(name="precision")
 def measure_precision(stage: MeasurePrecision, store: ArtifactStore) -> Artifact:
-    """Try which arithmetic a processor is faster in, where a member would train."""
+    """Measure which precision is faster on the processor."""
     return store.get_or_build(stage)
 
 
-@box(name="gpu-sharing")
+@stage_task(name="gpu-sharing")
 def measure_sharing(stage: MeasureSharing, store: ArtifactStore) -> Artifact:
-    """Try how many members a GPU carries at a time."""
+    """Measure how many members should share a GPU."""
     return store.get_or_build(stage)

@@ -1,4 +1,4 @@
-"""A run in a terminal: progress bars, tables, errors in one line, exit codes."""
+"""Terminal output: progress bars, tables, one-line errors, exit codes."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,7 +33,7 @@ ENVIRONMENT = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait stall each other on a busy machine
+    "OMP_WAIT_POLICY": "passive",  # spinning threads slow each other down on a busy machine
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
 
@@ -41,7 +42,7 @@ console = Console(stderr=True)
 
 @contextmanager
 def session(verbose: bool) -> Iterator[None]:
-    """Show progress while a flow runs; a LandslideError becomes one line and an exit code."""
+    """Show progress while a flow runs, and turn a LandslideError into one line and an exit code."""
     for name, value in ENVIRONMENT.items():
         if not (verbose and "LOGGING" in name):
             os.environ.setdefault(name, value)
@@ -58,11 +59,11 @@ def session(verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the process at once: Prefect would wait for members in training. Writes are atomic."""
+    """End the process at once on Ctrl-C. Prefect would wait for members in training; writes are atomic."""
 
     def stop(*_: object) -> None:
         console.show_cursor(True)
-        console.print("\nStopped. What was finished is kept: the same command goes on from there.")
+        console.print("\nStopped. Finished results are kept: run the same command again to continue.")
         os._exit(INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, stop)
@@ -73,14 +74,14 @@ def _interruptible() -> Iterator[None]:
 
 
 def fail(error: Exception, code: int) -> None:
-    """Print an error and exit with a code."""
+    """Print an error and exit."""
     console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
     console.print(str(error), markup=False, highlight=False)
     raise typer.Exit(code)
 
 
 class _Remaining(TimeRemainingColumn):
-    """Time left by the pace so far; empty where the note already says it."""
+    """Estimated time left; empty if the note already has an estimate."""
 
     def render(self, task: Task) -> Text:
         return Text("") if task.fields["note"].endswith("left") else super().render(task)
@@ -100,7 +101,7 @@ def _reporter(progress: Progress) -> Reporter:
         bar = progress.add_task(description, total=total, note="")
         try:
             yield lambda done, note: progress.update(bar, completed=done, note=note)
-        finally:  # also after an error, and because a grid has more members than a screen has lines
+        finally:  # a grid has more members than a screen has lines
             progress.remove_task(bar)
 
     return report
@@ -118,17 +119,18 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print rows with the same keys as a table."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in rows[0]:
-        table.add_column(name)
+    """Print rows with the same keys as a table, without the columns that are None in every row."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    for name in names:
+        table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(cell(value) for value in row.values()))
+        table.add_row(*(cell(row[name]) for name in names))
     Console().print(table)
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it."""
+    """A value as text for a table."""
     if value is None:
         return "–"
     if isinstance(value, (list, tuple)):

@@ -1,6 +1,6 @@
-"""The demonstration: a simulated world, members trained on some of its events, and a map of one that none of them saw.
+"""The demo: simulate a world, train an ensemble on some of its events, and map an event of the test split.
 
-With `earthengine` the scenes are served by a simulated Earth Engine on loopback, which the unmodified client talks to.
+With `earthengine` the scenes come from a simulated Earth Engine on loopback, through the unmodified client.
 """
 
 import os
@@ -24,13 +24,13 @@ EVENTS, SIZE, SEED = 6, 320, 7
 
 
 def run_demo(out: Path, source: str = "stac") -> dict[str, Any]:
-    """Run everything into `out` and return the main figures by name; a second run takes all results from the store."""
+    """Run the demo into `out` and return its main figures. A second run takes all results from the store."""
     out.mkdir(parents=True, exist_ok=True)
     world = simulate_world(out / "world", EVENTS, SIZE, SEED)
     if source == "stac":
         return _run(world, out)
-    with earth_engine(world) as by_service:
-        return _run(by_service, out / "earthengine")
+    with earth_engine(world) as simulated:
+        return _run(simulated, out / "earthengine")
 
 
 def _run(world: World, out: Path) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _run(world: World, out: Path) -> dict[str, Any]:
 
 @contextmanager
 def earth_engine(world: World) -> Iterator[World]:
-    """The world's scenes behind a simulated Earth Engine on loopback, and its cases with `source: earthengine`."""
+    """Serve the world's scenes from a simulated Earth Engine; yields the world with `source: earthengine`."""
     from landslide.simulation.earthengine import serve
     from landslide.sources.earthengine.session import URL
 
@@ -70,7 +70,7 @@ def earth_engine(world: World) -> Iterator[World]:
 
 
 def service_cases(world: World) -> World:
-    """Copies of the world's cases and experiment beside it, their source Earth Engine."""
+    """Copy the world's cases and experiment, with `source: earthengine`."""
     folder = world.folder.parent / "earthengine"
     shutil.rmtree(folder / "cases", ignore_errors=True)
     (folder / "cases").mkdir(parents=True)
@@ -88,7 +88,17 @@ def service_cases(world: World) -> World:
 
 @flow(name="scenes-to-maps", flow_run_name="scenes to maps, {experiment.stem}")
 def scenes_to_maps(experiment: Path, events: list[Case], store: Path, out: Path) -> dict[str, Path]:
-    """Train an experiment and map events with its last band set's ensemble: the folder of results, and of each map."""
+    """Train an experiment and map events with its last band set's ensemble.
+
+    Args:
+        experiment: The experiment file.
+        events: The cases to map.
+        store: The folder of artifacts.
+        out: The folder for the maps.
+
+    Returns:
+        The folder of results as `results`, and the folder of each map by case id.
+    """
     results = train_ensemble(experiment, store)
     last = list(results)[-1]
     maps = {case.id: map_event(case, results[last] / "ensemble", out / case.id, store) for case in events}

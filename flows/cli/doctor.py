@@ -1,4 +1,4 @@
-"""`landslide doctor`: what is installed, reachable and writable on this machine, and how to get what is not."""
+"""`landslide doctor`: checks what is installed, reachable and writable, and how to install what is missing."""
 
 import importlib.metadata
 import importlib.util
@@ -32,21 +32,17 @@ Finding = dict[str, Any]
 
 
 def examine(store: Path) -> list[Finding]:
-    """One finding for each check: `what`, `state` and `detail`.
-
-    `state` is `ok`, `missing`, or `optional` where only some commands need it.
-    """
+    """Run all checks. `state` is `ok`, `missing`, or `optional` if only some commands need what is missing."""
     return [
         _python(),
         *(_package(name) for name in requirements()),
         *(_extra(name, purpose) for name, purpose in EXTRAS.items()),
         _processor(),
         _drivers(),
-        _writable(store),
-        _space(store),
+        *_storage(store),
         _prefect(),
         _signer(),
-        *(_reachable(name, url) for name, url in CATALOGUES.items()),
+        *(_answers(name, url, "needed only for cases with this catalogue", False) for name, url in CATALOGUES.items()),
         *_earth_engine(),
     ]
 
@@ -61,7 +57,7 @@ def _python() -> Finding:
 
 
 def requirements(extra: str | None = None) -> list[str]:
-    """The packages that this installation's metadata requires, or those that one of its extras adds."""
+    """The packages that the installed metadata requires, or those of an extra."""
     found = []
     for requirement in importlib.metadata.requires("landslide") or []:
         name, marker = re.match(r"[\w.-]+", requirement), re.search(r'extra == "(\w+)"', requirement)
@@ -110,19 +106,15 @@ def _drivers() -> Finding:
     )
 
 
-def _writable(store: Path) -> Finding:
-    try:
-        existing = next(folder for folder in (store, *store.resolve().parents) if folder.exists())
-        writable(existing)
-    except StoreError as error:
-        return _finding("store", False, str(error))
-    return _finding("store", True, f"{store.resolve()} is writable")
-
-
-def _space(store: Path) -> Finding:
+def _storage(store: Path) -> list[Finding]:
     existing = next(folder for folder in (store, *store.resolve().parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 1e9
-    return _finding("disk", free > SPACE_GB, f"{free:.0f} GB free ({SPACE_GB} GB wanted)")
+    disk = _finding("disk", free > SPACE_GB, f"{free:.0f} GB free ({SPACE_GB} GB wanted)")
+    try:
+        writable(existing)
+    except StoreError as error:
+        return [_finding("store", False, str(error)), disk]
+    return [_finding("store", True, f"{store.resolve()} is writable"), disk]
 
 
 def _prefect() -> Finding:
@@ -138,12 +130,8 @@ def _signer() -> Finding:
     return _finding("planetary-computer", found, detail, needed=False)
 
 
-def _reachable(name: str, url: str) -> Finding:
-    return _answers(name, url, "needed only for cases whose catalogue it is", needed=False)
-
-
 def _earth_engine() -> list[Finding]:
-    """Credentials, project and a request for one pixel; each needs the one before."""
+    """Check credentials, project and a request for one pixel. Stops at the first failure."""
     from landslide.sources.earthengine import session
     from landslide.sources.earthengine.export.pixels import one_pixel
     from landslide.sources.earthengine.query import with_retries

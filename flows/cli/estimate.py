@@ -1,4 +1,4 @@
-"""What preparing cases will ask of Earth Engine, before anything is exported."""
+"""Estimates of Earth Engine exports: requests, bytes and compute of each layer."""
 
 from collections.abc import Iterator, Sequence
 from math import ceil
@@ -19,15 +19,15 @@ Row = dict[str, Any]
 
 
 def plan_rows(cases: Sequence[Case]) -> list[Row]:
-    """One row a layer; InputError where Earth Engine computes none of the cases. Scenes are looked up, no more."""
+    """One row per layer. Only scenes are looked up. InputError if no case has an Earth Engine source."""
     chosen = [(case, case.source) for case in cases if isinstance(case.source, EarthEngineSource)]
     if not chosen:
-        raise InputError("none of these cases has `source: earthengine`; only there is something to plan")
+        raise InputError("none of these cases has `source: earthengine`; other sources have no costs to estimate")
     return [row for case, config in track(chosen, "Planning") for row in _rows(case, config)]
 
 
 def _rows(case: Case, config: EarthEngineSource) -> Iterator[Row]:
-    """The rows of a case; one for a layer that cannot be made says why under `missing`."""
+    """The rows of a case; a layer that cannot be exported has the reason under `missing`."""
     found = EarthEngine(case, config).find_scenes()
     (grid,) = found.parts.values()
     for request in found.layers.values():

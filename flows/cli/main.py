@@ -1,7 +1,6 @@
-"""The command line: `landslide simulate | prepare | preview | train | import | evaluate | leave-one-out | ablation |
-map | demo | doctor`.
+"""The command line. Exit status 0 on success, 1 on failure, 2 on unusable input.
 
-Exit status 0 on success, 1 on failure, 2 on unusable input. Heavy imports wait until a command needs them.
+Heavy packages are imported by the commands that need them.
 """
 
 from pathlib import Path
@@ -35,7 +34,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     cloudiness: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Mean cloud cover of a Sentinel-2 scene; without it as the place."),
+        typer.Option(min=0, max=1, help="Mean cloud cover of a Sentinel-2 scene; without it as at the site."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,11 +51,11 @@ def simulate(
 def prepare(
     cases: CasesArgument,
     store: StoreOption = Path("store"),
-    plan: Annotated[bool, typer.Option("--plan", help="Only tell what Earth Engine would be asked for.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only estimate what Earth Engine would export.")] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Turn scenes into the stack and label of each case."""
+    """Find scenes, export layers and join them to a stack, for each case."""
     if plan:
         show_plan(cases, as_json)
         return
@@ -73,7 +72,7 @@ def prepare(
         folders = {name: artifacts.path(stack) for name, stack in stacks.items()}
         show({name: {**stack.model_dump(), "path": folders[name]} for name, stack in stacks.items()}, True, "")
     else:
-        show_rows(rows, "Layers of the prepared cases")
+        show_rows([row | {"artifact": None} for row in rows], "Layers of the prepared cases")
 
 
 @app.command()
@@ -97,9 +96,9 @@ def train(
     dask: Annotated[
         str | None, typer.Option(help="Train on a Dask cluster: tcp://HOST:PORT, or a class's full name.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="How many workers such a class is asked for.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of workers of such a class.")] = None,
     shards: Annotated[
-        int | None, typer.Option(min=1, max=200, help="Train in so many runs of the deployment train-shard.")
+        int | None, typer.Option(min=1, max=200, help="Train in this many runs of the deployment train-shard.")
     ] = None,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -126,7 +125,7 @@ def import_(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn the models that the method's paper published into ensembles."""
+    """Turn the models published with the method's paper into ensembles."""
     with session(verbose=False):
         from landslide.pretrained import import_models
 
@@ -134,14 +133,11 @@ def import_(
         written = import_models(models, data, out, size, names)
     rows = [
         {
-            "ensemble": one.info.name,
-            "bands": len(one.info.bands),
-            "members": len(one.info.members),
-            "best validation F1": one.info.members[0].validation_f1,
-            "folder": one.folder,
+            "ensemble": one.info.name, "bands": len(one.info.bands), "members": len(one.info.members),
+            "best validation F1": one.info.members[0].validation_f1, "folder": one.folder,
         }
         for one in written
-    ]
+    ]  # fmt: skip
     if as_json:
         show({"ensembles": rows}, True, "")
     else:
@@ -255,7 +251,7 @@ def demo(
 
 @app.command()
 def doctor(store: StoreOption = Path("store"), as_json: JsonOption = False) -> None:
-    """Tell what is installed, reachable and writable; what is missing and how to get it."""
+    """Check what is installed, reachable and writable, and how to install what is missing."""
     from flows.cli.doctor import examine
 
     findings = examine(store)

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""The output of the commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(cases: list[Path], as_json: bool) -> None:
-    """What Earth Engine would be asked for, a row a layer."""
+    """The estimate of the cases' exports, one row per layer."""
     with session(verbose=False):
         from flows.cli.estimate import ALLOWANCES, plan_rows
         from landslide.cases.case import load_case
@@ -22,7 +22,7 @@ def show_plan(cases: list[Path], as_json: bool) -> None:
         show({"plan": rows, "eecu_hours": sum(row["EECU-hours"] for row in rows), "allowances": ALLOWANCES}, True, "")
         return
     columns = ("case", "layer", "scenes", "scored", "method", "tiles", "MB", "EECU-hours")  # as wide as a terminal
-    show_rows([{name: row[name] for name in columns} for row in rows], "What Earth Engine would be asked for")
+    show_rows([{name: row[name] for name in columns} for row in rows], "What Earth Engine would export")
     for row in rows:
         if row["missing"]:
             console.print(f"{row['case']}, {row['layer']}: {row['missing']}", markup=False, highlight=False)
@@ -35,7 +35,7 @@ def show_plan(cases: list[Path], as_json: bool) -> None:
 
 
 def show_scores(results: dict[str, Path], as_json: bool) -> None:
-    """The main scores of each ensemble, from the folder of its results; without test cases there are none."""
+    """The main scores of each ensemble, from its folder of results."""
     from landslide.evaluation.results import METRICS, EvaluationReport
 
     rows = []
@@ -50,7 +50,6 @@ def show_scores(results: dict[str, Path], as_json: bool) -> None:
 
 
 def _scores(report: EvaluationReport) -> dict[str, Any]:
-    """Scores by pixel and by landslide, and how certain they are."""
     from landslide.ensembles.select import PAPER
 
     pooled, interval, delivered = report.pooled, report.intervals.f1.landslides, report.selectors[0]
@@ -90,7 +89,14 @@ def show_answer(folder: Path, as_json: bool) -> None:
 
 
 def show_table(folder: Path, table: Path, as_json: bool, title: str) -> None:
-    """A CSV file of a folder of results."""
+    """Print a CSV file of a folder of results.
+
+    Args:
+        folder: The folder of results.
+        table: The CSV file.
+        as_json: Print JSON instead of a table.
+        title: The table's title.
+    """
     import csv
 
     with table.open(newline="") as file:
@@ -104,7 +110,7 @@ def show_table(folder: Path, table: Path, as_json: bool, title: str) -> None:
 
 
 def _number(text: str) -> str | float | None:
-    """A cell of a CSV file as a number where it is one; None where it is empty."""
+    """A CSV cell as a number if it is one; None if empty."""
     try:
         return float(text) if text else None
     except ValueError:

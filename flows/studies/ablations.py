@@ -1,7 +1,4 @@
-"""Ablation studies, each a flow that writes figures and a picture under `<store>/results/`.
-
-A study trains what it needs as an experiment of its own; what is in the store already is not computed again.
-"""
+"""Ablation studies: flows that train variants of an experiment and write a table and a figure to `<store>/results/`."""
 
 import json
 from collections.abc import Sequence
@@ -43,32 +40,36 @@ POLARISATIONS = {
 def ablate_polarisation(experiment: Path, store: Path) -> Path:
     """Train an experiment's grid on VV alone, VH alone, and both with their ratio."""
     settings, roles = load_experiment(experiment)
-    asked = settings.under("polarisation", band_sets=POLARISATIONS)
-    results = train_groups(asked, {str(role): group for role, group in roles.items()}, store, LOCAL)
-    return _tell(results, asked, "VV, VH or both", store)
+    study = settings.under("polarisation", band_sets=POLARISATIONS)
+    results = train_groups(study, {str(role): group for role, group in roles.items()}, store, LOCAL)
+    return _publish(results, study, "VV, VH or both", store)
 
 
 @flow(name="ablation-orbits", flow_run_name="ascending, descending or both, {experiment.stem}")
 def ablate_orbits(experiment: Path, store: Path) -> Path:
-    """Train an experiment's grid on radar scenes of one orbit direction, of the other, and of both."""
+    """Train an experiment's grid on radar scenes of ascending, of descending, and of both orbits."""
     settings, roles = load_experiment(experiment)
     results = {}
     for direction in (*get_args(Direction), None):
         name = direction or "both"
-        groups = {str(role): [_flown(case, direction) for case in group] for role, group in roles.items()}
-        asked = settings.under(f"orbits-{name}", band_sets={"s1": RADAR})
-        results[name] = train_groups(asked, groups, store, LOCAL)["s1"]
-    return _tell(results, settings.under("orbits"), "Ascending, descending or both", store)
+        groups = {str(role): [_with_direction(case, direction) for case in group] for role, group in roles.items()}
+        study = settings.under(f"orbits-{name}", band_sets={"s1": RADAR})
+        results[name] = train_groups(study, groups, store, LOCAL)["s1"]
+    return _publish(results, settings.under("orbits"), "Ascending, descending or both", store)
 
 
-@flow(name="ablation-clouds", flow_run_name="how {ensemble} falls with cloud")
+@flow(name="ablation-clouds", flow_run_name="{ensemble} under clouds")
 def ablate_clouds(
-    ensemble: Path,
-    world: Path,
-    store: Path,
-    rates: Annotated[Sequence[float], Field(min_length=2)] = CLOUDINESS,
+    ensemble: Path, world: Path, store: Path, rates: Annotated[Sequence[float], Field(min_length=2)] = CLOUDINESS
 ) -> Path:
-    """An ensemble on its test events of a simulated world, simulated again under more and more cloud."""
+    """Score an ensemble on its test events of a simulated world, simulated again with different cloudiness.
+
+    Args:
+        ensemble: The folder of the ensemble.
+        world: The simulated world that it was trained on.
+        store: The folder of artifacts.
+        rates: Mean cloud cover of the scenes, 0 to 1.
+    """
     opened = Ensemble.open(ensemble)
     names = opened.info.cases.get("test", [])
     parameters, metrics, pixels = _parameters(world), {}, {}
@@ -89,7 +90,6 @@ def ablate_clouds(
 
 
 def _parameters(world: Path) -> dict[str, int]:
-    """What a world was simulated from."""
     try:
         stated = json.loads((world / "world.json").read_text())["parameters"]
     except (OSError, ValueError, KeyError) as error:
@@ -99,8 +99,8 @@ def _parameters(world: Path) -> dict[str, int]:
     return {name: stated[name] for name in ("events", "size", "seed")}
 
 
-def _flown(case: Case, direction: Direction | None) -> Case:
-    """The case with radar scenes of one direction."""
+def _with_direction(case: Case, direction: Direction | None) -> Case:
+    """The case restricted to radar scenes of one orbit direction."""
     source = case.source
     radar = getattr(source, "sentinel1", None)
     if source.kind not in ("stac", "earthengine") or radar is None:
@@ -108,28 +108,27 @@ def _flown(case: Case, direction: Direction | None) -> Case:
             f"case {case.id}: its {source.kind} source has no Sentinel-1 scenes to take one orbit direction of. Leave "
             "it out, or give it a catalogue"
         )
-    flown = source.model_copy(update={"sentinel1": radar.model_copy(update={"direction": direction})})
-    return case.model_copy(update={"source": flown})
+    restricted = source.model_copy(update={"sentinel1": radar.model_copy(update={"direction": direction})})
+    return case.model_copy(update={"source": restricted})
 
 
 def _landslide_pixels(cases: list[Case], store: Path) -> dict[str, int]:
-    """By case, pixels of its inventory, observed or not."""
     artifacts = ArtifactStore.at(store)
     stacks = {name: open_stack(artifact, artifacts) for name, artifact in prepare_cases(cases, store).items()}
     return {name: sum(part.landslide_pixels or 0 for part in stack.info.parts) for name, stack in stacks.items()}
 
 
-def _tell(results: dict[str, Path], asked: Experiment, title: str, store: Path) -> Path:
-    """The answer as figures, a picture and a table."""
+def _publish(results: dict[str, Path], study: Experiment, title: str, store: Path) -> Path:
+    """Write the comparison as JSON and a figure, and show it in Prefect's UI."""
     missing = [name for name, folder in results.items() if not (folder / METRICS).exists()]
     if missing:
-        raise InputError(f"experiment {asked.id} has no test case, so {missing} have no score. Give it one")
+        raise InputError(f"experiment {study.id} has no test case, so {missing} have no score. Give it one")
     answers = options({name: EvaluationReport.read(folder) for name, folder in results.items()})
-    folder = store / "results" / asked.id / "answer"
+    folder = store / "results" / study.id / "answer"
     with published(folder) as draft:
         write_answer(answers, "answer", draft)
         draw_options(answers, title, draft / "answer.png")
-    told = ("f1", "precision", "recall", "interval", "average_precision")
-    table = [{"option": name, **{k: one[k] for k in told}} for name, one in answers.items()]
-    show_answer(f"answer-{asked.id}", title, folder / "answer.png", table)
+    columns = ("f1", "precision", "recall", "interval", "average_precision")
+    table = [{"option": name, **{k: one[k] for k in columns}} for name, one in answers.items()]
+    show_answer(f"answer-{study.id}", title, folder / "answer.png", table)
     return folder

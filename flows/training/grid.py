@@ -1,4 +1,4 @@
-"""The grid of an experiment: every member of every band set, with successive halving where it is asked for."""
+"""Training of an experiment's grid: all members of all band sets, optionally with successive halving."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ from landslide.training.tuning.successive_halving import better_half
 class Engine:
     """Where members train: on this machine, on a Dask cluster, or in runs of the deployment `train-shard`.
 
-    `dask` is an address or a class's full name; `workers` is how many such a class is asked for.
+    `dask` is a scheduler's address or the full name of a cluster class; `workers` is the number of workers of such a
+    class; `shards` is the number of runs.
     """
 
     dask: str | None = None
@@ -31,7 +32,6 @@ class Engine:
 
     @property
     def runner(self) -> TaskRunner[Any] | None:
-        """What brings tasks to a Dask cluster."""
         return on_dask(self.dask, self.workers) if self.dask else None
 
 
@@ -39,7 +39,7 @@ LOCAL = Engine()
 
 
 def check_engine(settings: Experiment, engine: Engine, store: ArtifactStore) -> None:
-    """InputError where an experiment cannot be trained there, ServiceError where shared storage does not answer."""
+    """InputError if the engine cannot train the experiment, ServiceError if shared storage fails."""
     if store.remote is not None:
         store.remote.check()
         if settings.halving_epochs:
@@ -57,7 +57,7 @@ def check_engine(settings: Experiment, engine: Engine, store: ArtifactStore) -> 
 
 
 def _refuse_auto(settings: Experiment, engine: Engine) -> None:
-    """All machines must agree on what each would otherwise choose for itself."""
+    """InputError for `auto` settings that each machine would resolve for itself."""
     automatic = {"device": settings.device == "auto", "precision": settings.precision == "auto"}
     automatic["members_per_gpu"] = engine.dask is not None and settings.members_per_gpu == "auto"
     for name in (name for name, is_auto in automatic.items() if is_auto):
@@ -70,13 +70,16 @@ def _refuse_auto(settings: Experiment, engine: Engine) -> None:
 def train_grid(
     settings: Experiment, tiles: Artifact, store: ArtifactStore, engine: Engine = LOCAL
 ) -> dict[str, list[Artifact]]:
-    """The finished members of each band set, in the grid's order; one that halving stopped is as far as it got.
+    """Train all members of an experiment.
 
     Args:
         settings: The experiment.
         tiles: The training store.
-        store: Where members are kept.
+        store: The store of the members.
         engine: Where they train.
+
+    Returns:
+        The finished members of each band set, in the grid's order. Members that halving stopped are included.
 
     Raises:
         TrainingError: All members of a band set failed.
@@ -94,7 +97,7 @@ def train_grid(
         finished |= trained
         if until is not None:
             remaining = _halve(trained, members, store)
-            get_run_logger().info("%d of %d members go on after epoch %d", len(remaining), len(trained), until)
+            get_run_logger().info("%d of %d members continue after epoch %d", len(remaining), len(trained), until)
     artifacts = {name: stage.artifact for name, stage in finished.items()}
     return {
         band_set: [
@@ -105,12 +108,12 @@ def train_grid(
 
 
 def _halve(trained: TrainedMembers, members: dict[str, GridMember], store: ArtifactStore) -> list[str]:
-    """The better half of each band set and architecture; the checkpoints of the others are removed."""
+    """The better half of the members of each band set and architecture. Removes the checkpoints of the others."""
     scores = {
         name: trained_member(stage.key, store.path(stage.artifact)).validation_f1 for name, stage in trained.items()
     }
     strata = {name: (members[name].band_set, members[name].spec.architecture) for name in trained}
-    kept = better_half(scores, strata)
-    for name in set(trained) - set(kept):
+    survivors = better_half(scores, strata)
+    for name in set(trained) - set(survivors):
         trained[name].forget(store)
-    return kept
+    return survivors

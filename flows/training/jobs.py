@@ -1,4 +1,4 @@
-"""The members of an experiment by name, and how each is trained."""
+"""The members of an experiment by name, and their training stages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from landslide.models.architectures import ARCHITECTURES
 from landslide.models.member import MemberSpec, grid
 from landslide.training.records import Schedule
 from landslide.training.train_member import TrainMember
-from landslide.training.tuning.precision import MeasurePrecision, Probe, read
+from landslide.training.tuning.precision import MeasurePrecision, Probe, read_probe
 from tasks.stage import submit
 from tasks.train import measure_precision
 
@@ -25,25 +25,24 @@ class GridMember:
 
     @property
     def name(self) -> str:
-        """What people and shards call it: `all/Unet-dice-0.001`."""
+        """Its name in the experiment, such as `all/Unet-dice-0.001`."""
         return f"{self.band_set}/{self.spec.name}"
 
     @property
     def cost(self) -> float:
-        """GFLOP of a training step, which orders the grid."""
+        """GFLOP of a training step."""
         return ARCHITECTURES[self.spec.architecture]
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A member that is to be trained, and the stage that does it."""
+    """A member and the stage that trains it."""
 
     member: GridMember
     stage: TrainMember
 
     @property
     def name(self) -> str:
-        """The member's."""
         return self.member.name
 
 
@@ -63,30 +62,28 @@ def grid_members(settings: Experiment) -> dict[str, GridMember]:
 def jobs(
     settings: Experiment, tiles: Artifact, store: ArtifactStore, names: Sequence[str], until: int | None, device: str
 ) -> list[TrainingJob]:
-    """The training of some members, the longest first. Within a flow: a trial may have to choose the arithmetic.
+    """The training of some members, the most expensive first. Needs a flow run: `precision: auto` submits a probe.
 
     Args:
         settings: The experiment.
         tiles: The training store.
-        store: Where the trial's result is kept.
-        names: Of the members.
-        until: The epoch after which they stop; None trains them to their end.
-        device: Where they are trained.
+        store: The store of the probe's result.
+        names: The names of the members.
+        until: The last epoch; None trains to the end.
+        device: Where they train.
     """
     members, schedules = grid_members(settings), _schedules(settings, device, store)
-    longest_first = sorted((members[name] for name in names), key=lambda member: -member.cost)
+    by_cost = sorted((members[name] for name in names), key=lambda member: -member.cost)
     return [
         TrainingJob(
-            member,
-            TrainMember.of(member.name, member.spec, schedules[member.spec.architecture], tiles, device, until),
+            member, TrainMember.of(member.name, member.spec, schedules[member.spec.architecture], tiles, device, until)
         )
-        for member in longest_first
+        for member in by_cost
     ]
 
 
 def _schedules(settings: Experiment, device: str, store: ArtifactStore) -> dict[str, Schedule]:
-    """How the members of each architecture are trained."""
-    stated = settings.model_dump(include=set(Schedule.model_fields) - {"threshold"})  # a member's own stays 0.5
+    stated = settings.model_dump(include=set(Schedule.model_fields) - {"threshold"})  # members are validated at 0.5
     if settings.precision != "auto":
         return dict.fromkeys(settings.architectures, Schedule.model_validate(stated))
     futures = {}
@@ -97,17 +94,17 @@ def _schedules(settings: Experiment, device: str, store: ArtifactStore) -> dict[
         )  # fmt: skip
         futures[architecture] = submit(measure_precision, MeasurePrecision.of(probe), store)
     return {
-        name: Schedule.model_validate(stated | {"precision": read(store.path(future.result())).choice})
+        name: Schedule.model_validate(stated | {"precision": read_probe(store.path(future.result())).choice})
         for name, future in futures.items()
     }
 
 
 def check_server(purpose: str) -> None:
-    """InputError where there is only the temporary server of a single command, which other processes cannot reach."""
+    """InputError without a Prefect server that other processes can reach."""
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
         raise InputError(
-            f"{purpose} needs a Prefect server that it can reach. Start one (`prefect server start`), set "
-            "PREFECT_API_URL to its address here and there, and run the same again"
+            f"{purpose} needs a Prefect server that other processes can reach. Start one (`prefect server start`), set "
+            "PREFECT_API_URL to its address on all machines, and run the same command again"
         )

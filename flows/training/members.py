@@ -1,4 +1,4 @@
-"""Some members of a grid, as many at a time as the machine or the cluster takes, the longest first."""
+"""Training of some members of a grid, on this machine or a cluster, the most expensive first."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.futures import as_completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from torch.cuda import get_device_name
 
 from flows.training.jobs import TrainingJob, check_server, jobs
 from flows.training.progress import GridProgress
@@ -15,17 +14,17 @@ from landslide.artifacts.store import ArtifactStore
 from landslide.errors import InputError, TrainingError
 from landslide.experiment import Experiment
 from landslide.progress import meter
-from landslide.training.devices import choose_device
+from landslide.training.devices import choose_device, device_name
 from landslide.training.train_member import TrainMember
-from landslide.training.tuning.gpu_sharing import MeasureSharing, read
+from landslide.training.tuning.gpu_sharing import MeasureSharing, read_sharing
 from landslide.training.workers import pool
-from landslide.training.workers.slots import places
-from tasks.progress import board
+from landslide.training.workers.slots import slot_devices
+from tasks.progress import live_page
 from tasks.stage import run, submit
 from tasks.train import measure_sharing, train_member
 
 TrainedMembers = dict[str, TrainMember]
-"""The stages of finished members by name."""
+"""The training stages of finished members by name."""
 
 
 def train_members(
@@ -37,48 +36,58 @@ def train_members(
     runner: TaskRunner[Any] | None = None,
     page: str = "grid",
 ) -> TrainedMembers:
-    """Train members here, or where a task runner takes them.
+    """Train members on this machine or with a task runner.
 
     Args:
         settings: The experiment.
         tiles: The training store.
-        store: Where members are kept.
-        names: Of the members.
-        until: The epoch after which they stop; None trains them to their end.
-        runner: Brings tasks to a cluster; None trains on this machine.
-        page: Progress is shown on the page `<page>-<experiment>` of Prefect's UI.
+        store: The store of the members.
+        names: The names of the members.
+        until: The last epoch; None trains to the end.
+        runner: The task runner of a cluster; None trains on this machine.
+        page: The key of the progress page in Prefect's UI is `<page>-<experiment>`.
+
+    Returns:
+        The stages of the finished members.
 
     Raises:
         TrainingError: All members of a band set failed.
     """
     device = settings.device if runner else choose_device(settings.device)
-    at_once = members_per_gpu(settings, tiles, store, names, device)
+    per_gpu = members_per_gpu(settings, tiles, store, names, device)
     if runner is None:
-        runner = ThreadPoolTaskRunner(max_workers=len(places(device, at_once)))
-    flow_of_members = _train_members.with_options(task_runner=runner)  # type: ignore[arg-type]
-    finished: TrainedMembers = flow_of_members(settings, tiles, store, list(names), until, device, at_once, page)
+        runner = ThreadPoolTaskRunner(max_workers=len(slot_devices(device, per_gpu)))
+    train = _train_members.with_options(task_runner=runner)  # type: ignore[arg-type]
+    finished: TrainedMembers = train(settings, tiles, store, list(names), until, device, per_gpu, page)
     return finished
 
 
 def members_per_gpu(
     settings: Experiment, tiles: Artifact, store: ArtifactStore, names: Sequence[str], device: str
 ) -> int:
-    """How many members a GPU trains at a time: what the experiment says, or what a trial of a member of middling cost
-    found worth it.
+    """How many members share a GPU: stated in the experiment, or chosen by a trial of a member of median cost.
+
+    Args:
+        settings: The experiment.
+        tiles: The training store.
+        store: The store of the trial's result.
+        names: The names of the members.
+        device: Where they train.
     """
     if settings.members_per_gpu != "auto":
         return settings.members_per_gpu
     if device == "cpu":
         return 1
     all_jobs = jobs(settings, tiles, store, names, None, device)
-    middle = all_jobs[len(all_jobs) // 2].stage
-    trial = MeasureSharing.of(middle.spec, middle.schedule, tiles, device, get_device_name(device))
-    return read(store.path(run(measure_sharing, trial, store))).choice
+    median = all_jobs[len(all_jobs) // 2].stage
+    trial = MeasureSharing.of(median.spec, median.schedule, tiles, device, device_name(device))
+    return read_sharing(store.path(run(measure_sharing, trial, store))).choice
 
 
 def on_dask(where: str, workers: int | None) -> TaskRunner[Any]:
-    """A cluster at an address, or one of so many workers that is made for the run: a class by its full name, set up in
-    Dask's own configuration. InputError where there is no such class, or no server for its workers to report to.
+    """The task runner of a Dask cluster: at an address, or of a cluster class by its full name with `workers` workers.
+
+    The class is configured in Dask's own configuration. InputError without the class or a Prefect server.
     """
     check_server("a Dask cluster")
     try:
@@ -102,41 +111,39 @@ def _train_members(
     names: list[str],
     until: int | None,
     device: str,
-    at_once: int,
+    per_gpu: int,
     page: str,
 ) -> TrainedMembers:
     wanted = jobs(settings, tiles, store, names, until, device)
-    progress = GridProgress(wanted, store, lambda: pool.TRAINERS.busy)
+    progress = GridProgress(wanted, store, lambda: pool.WORKER_POOL.busy)
     futures = {
-        submit(train_member, job.stage.model_copy(update={"members_per_gpu": at_once}), store): job for job in wanted
+        submit(train_member, job.stage.model_copy(update={"members_per_gpu": per_gpu}), store): job for job in wanted
     }
     failed: list[tuple[TrainingJob, str]] = []
     try:
         with (
-            board(f"{page}-{settings.id}", f"{len(futures)} members") as show,
+            live_page(f"{page}-{settings.id}", f"{len(futures)} members") as show,
             meter("Members", len(futures)) as update,
         ):
             for done, future in enumerate(as_completed(list(futures)), 1):
-                job, finished = futures[future], _completed(future)
-                if not finished:
-                    failed.append((job, _reason(future)))
-                progress.add(job, finished)
+                job, error = futures[future], _error(future)
+                if error is not None:
+                    failed.append((job, error))
+                progress.add(job, finished=error is None)
                 update(done, str(progress))
                 show(progress.markdown())
     finally:
-        pool.TRAINERS.close()
+        pool.WORKER_POOL.close()
     report_failed(failed, wanted)
-    gone = {job.name for job, _ in failed}
-    return {job.name: job.stage for job in wanted if job.name not in gone}
+    names_failed = {job.name for job, _ in failed}
+    return {job.name: job.stage for job in wanted if job.name not in names_failed}
 
 
-def _completed(future: Any) -> bool:
-    """Whether a member that has ended is finished; its state is final only once it has been waited for."""
-    future.wait()
-    return bool(future.state.is_completed())
-
-
-def _reason(future: Any) -> str:
+def _error(future: Any) -> str | None:
+    """Wait for a member; returns the message of its error, None if it is finished."""
+    future.wait()  # its state is final only then
+    if future.state.is_completed():
+        return None
     try:
         future.result()
     except Exception as error:
@@ -145,7 +152,7 @@ def _reason(future: Any) -> str:
 
 
 def report_failed(failed: Sequence[tuple[TrainingJob, str]], wanted: Sequence[TrainingJob]) -> None:
-    """Log the members that failed, and why; TrainingError if those are all of a band set's."""
+    """Log the members that failed; TrainingError if all members of a band set did."""
     names = {job.name for job, _ in failed}
     if failed:
         get_run_logger().error("%d of %d members failed: %s", len(failed), len(wanted), ", ".join(sorted(names)))

@@ -1,4 +1,4 @@
-"""How far a grid is, for people: members done, running, failed, the best so far, the time left."""
+"""Progress of a grid: members done, running and failed, the best one, the estimated time left."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -10,22 +10,21 @@ from landslide.training.records import trained_member
 
 
 class GridProgress:
-    """What is known of a grid on its way. `running` tells how many members are in training."""
+    """The progress of a grid. `running` returns the number of members in training."""
 
     def __init__(
         self, jobs: Sequence[TrainingJob], store: ArtifactStore, running: Callable[[], int] = lambda: 0
     ) -> None:
         self._jobs, self._store, self._running = jobs, store, running
         self._started = monotonic()
-        self._there = {job.name for job in jobs if store.folder(job.stage.artifact).exists()}
-        self._left = sum(job.member.cost for job in jobs if job.name not in self._there)
+        self._cached = {job.name for job in jobs if store.folder(job.stage.artifact).exists()}
+        self._left = sum(job.member.cost for job in jobs if job.name not in self._cached)
         self._done = 0.0  # cost of the members trained in this run
         self._scores: dict[str, float | None] = {}  # of the members that have ended; None = failed or diverged
         self._failed: list[str] = []
 
     def add(self, job: TrainingJob, finished: bool) -> None:
-        """A member has ended."""
-        if job.name not in self._there:
+        if job.name not in self._cached:
             self._done += job.member.cost
             self._left -= job.member.cost
         self._scores[job.name] = None
@@ -38,18 +37,18 @@ class GridProgress:
     def __str__(self) -> str:
         """`2 running, 1 failed, best F1 0.612 all/Unet-dice-0.001, about 0:41:10 left`."""
         counts = {"running": self._running(), "failed": len(self._failed)}
-        words = [f"{count} {name}" for name, count in counts.items() if count]
+        parts = [f"{count} {name}" for name, count in counts.items() if count]
         scored = {name: score for name, score in self._scores.items() if score is not None}
         if scored:
             best = max(scored, key=lambda name: scored[name])
-            words.append(f"best F1 {scored[best]:.3f} {best}")
+            parts.append(f"best F1 {scored[best]:.3f} {best}")
         if self._done and self._left > 0:
             seconds = round((monotonic() - self._started) * self._left / self._done)
-            words.append(f"about {timedelta(seconds=seconds)} left")
-        return ", ".join(words)
+            parts.append(f"about {timedelta(seconds=seconds)} left")
+        return ", ".join(parts)
 
     def markdown(self) -> str:
-        """The grid as a table: of each band set and architecture how many members have ended, and the best F1."""
+        """A table of the grid: members that have ended and the best F1, by band set and architecture."""
         band_sets = list(dict.fromkeys(job.member.band_set for job in self._jobs))
         architectures = list(dict.fromkeys(job.member.spec.architecture for job in self._jobs))
         lines = [f"**{len(self._scores)} of {len(self._jobs)} members**: {self}", ""]

@@ -1,7 +1,7 @@
-"""A grid in shards: runs of the deployment `train-shard`, which workers of a pool take up, one worker a GPU.
+"""Training a grid in shards: runs of the deployment `train-shard`, which Prefect assigns to the workers of a pool.
 
-Which worker takes which run is Prefect's business. What a shard trains it leaves in the store, or on shared storage,
-and there its members are looked for: a member counts once its artifact is there, whatever became of the run.
+A shard writes its members to the store or the shared storage. A member counts as finished once its artifact exists
+there, whatever the state of the run.
 """
 
 import time
@@ -25,25 +25,28 @@ from landslide.errors import InputError, TrainingError
 from landslide.experiment import Experiment
 from landslide.progress import meter
 from landslide.training.train_member import TrainMember
-from tasks.progress import board
+from tasks.progress import live_page
 
 DEPLOYMENT = "train-shard/new"
-ATTEMPTS = 3  # at members whose run crashed under them
-MAX_SHARDS = 200  # runs that a server tells of at once
-POLL_SECONDS = 5.0  # seconds between two looks at the runs
+ATTEMPTS = 3  # for members whose run crashed
+MAX_SHARDS = 200  # runs per response of the server
+POLL_SECONDS = 5.0
 NO_WORKER = "waiting for a worker: prefect worker start --pool gpu"
 
 
 @flow(name="train-shard", flow_run_name="train {names[0]} and others")
 def train_shard(settings: Experiment, tiles: Artifact, names: list[str], store: Path, until: int | None = None) -> None:
-    """Train some of an experiment's members, wherever a worker takes this up. Raises TrainingError if any failed.
+    """Train some of an experiment's members on a worker.
 
     Args:
         settings: The experiment.
         tiles: The training store.
-        names: Of the members.
+        names: The names of the members.
         store: The folder of artifacts.
-        until: The epoch after which they stop; None trains them to their end.
+        until: The last epoch; None trains to the end.
+
+    Raises:
+        TrainingError: A member failed.
     """
     finished = train_members(settings, tiles, ArtifactStore.at(store), names, until, page="shard")
     if failed := [name for name in names if name not in finished]:
@@ -53,15 +56,18 @@ def train_shard(settings: Experiment, tiles: Artifact, names: list[str], store: 
 def train_shards(
     settings: Experiment, tiles: Artifact, store: ArtifactStore, names: Sequence[str], until: int | None, shards: int
 ) -> TrainedMembers:
-    """Train members in runs of the deployment. The members that a crashed run left undone are given to new runs.
+    """Train members in runs of the deployment. Members of a crashed run are given to new runs.
 
     Args:
         settings: The experiment.
         tiles: The training store.
-        store: Where members are kept.
-        names: Of the members.
-        until: The epoch after which they stop; None trains them to their end.
-        shards: How many runs.
+        store: The store of the members.
+        names: The names of the members.
+        until: The last epoch; None trains to the end.
+        shards: The number of runs.
+
+    Returns:
+        The stages of the finished members.
 
     Raises:
         TrainingError: All members of a band set failed.
@@ -69,32 +75,32 @@ def train_shards(
     wanted = jobs(settings, tiles, store, names, until, settings.device)
     if store.remote is not None:
         store.remote.send(tiles, store.path(tiles), store.manifest(tiles))
-    arrivals = _Arrivals(wanted, store)
+    missing = _MissingMembers(wanted, store)
     with (
         get_client(sync_client=True) as client,
-        board(f"grid-{settings.id}", f"{len(wanted)} members") as show,
+        live_page(f"grid-{settings.id}", f"{len(wanted)} members") as show,
         meter("Members", len(wanted)) as update,
     ):
-        arrivals.look()
+        missing.update()
         for _ in range(ATTEMPTS):
-            runs = [_start(settings, tiles, shard, until) for shard in split_into_shards(arrivals.missing, shards)]
+            runs = [_start(settings, tiles, shard, until) for shard in split_into_shards(missing.jobs, shards)]
             states = _states(client, runs)
             while not all(state.is_final() for state in states):
                 idle = all(state.is_scheduled() for state in states)
-                update(len(wanted) - len(arrivals.missing), NO_WORKER if idle else str(arrivals.progress))
+                update(len(wanted) - len(missing.jobs), NO_WORKER if idle else str(missing.progress))
                 time.sleep(POLL_SECONDS)
                 states = _states(client, runs)
-                arrivals.look()
-                show(arrivals.progress.markdown())
-            update(len(wanted) - len(arrivals.missing), str(arrivals.progress))
+                missing.update()
+                show(missing.progress.markdown())
+            update(len(wanted) - len(missing.jobs), str(missing.progress))
             if not any(state.is_crashed() for state in states):
                 break
-    report_failed([(job, f"{job.name} did not arrive") for job in arrivals.missing], wanted)
-    return {job.name: job.stage for job in wanted if job not in arrivals.missing}
+    report_failed([(job, f"{job.name} did not arrive") for job in missing.jobs], wanted)
+    return {job.name: job.stage for job in wanted if job not in missing.jobs}
 
 
 def check_shards() -> None:
-    """InputError where the server or the deployment is missing that shards need."""
+    """InputError if the server or the deployment is missing."""
     check_server("a grid in shards")
     with get_client(sync_client=True) as client:
         try:
@@ -107,7 +113,7 @@ def check_shards() -> None:
 
 
 def split_into_shards(jobs: Sequence[TrainingJob], shards: int) -> list[list[TrainingJob]]:
-    """Jobs, the longest first, in shards that take about as long; none is empty."""
+    """Split jobs, ordered by cost, into non-empty shards of similar cost."""
     return [list(jobs[start::shards]) for start in range(min(shards, len(jobs)))]
 
 
@@ -123,24 +129,23 @@ def _start(settings: Experiment, tiles: Artifact, shard: list[TrainingJob], unti
 
 
 def _states(client: SyncPrefectClient, runs: list[UUID]) -> list[State]:
-    """Where the runs are; a run that has been deleted is not among them."""
+    """The states of the runs; deleted runs are left out."""
     if not runs:
         return []
     found = client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=runs)))
     return [run.state for run in found if run.state]
 
 
-class _Arrivals:
-    """Members that are still missing, looked for in the store and on the shared storage."""
+class _MissingMembers:
+    """The members that are in neither the store nor the shared storage."""
 
     def __init__(self, wanted: list[TrainingJob], store: ArtifactStore) -> None:
-        self.missing, self.progress, self._store = wanted, GridProgress(wanted, store), store
+        self.jobs, self.progress, self._store = wanted, GridProgress(wanted, store), store
 
-    def look(self) -> None:
-        """See which members have arrived since."""
+    def update(self) -> None:
         remote = self._store.remote
         shared = remote.keys(TrainMember.name) if remote else set()
-        for job in list(self.missing):
+        for job in list(self.jobs):
             if job.stage.key in shared or self._store.folder(job.stage.artifact).exists():
                 self.progress.add(job, finished=True)
-                self.missing = [other for other in self.missing if other is not job]
+                self.jobs = [other for other in self.jobs if other is not job]

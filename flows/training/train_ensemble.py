@@ -1,12 +1,12 @@
-"""An experiment: its cases to tiles, the grid of members of each band set, ensembles and their scores.
+"""The flow that trains and scores an experiment.
 
-What a person takes away lies in `<store>/results/<experiment>/`: `report.html`, and for each band set a folder of
-`metrics.json`, `curve.csv`, the figures and the folder `ensemble`.
+Results are in `<store>/results/<experiment>/`: `report.html`, and for each band set a folder with `metrics.json`,
+`curve.csv`, figures and the folder `ensemble`.
 """
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from prefect import flow, get_run_logger
@@ -30,13 +30,13 @@ from landslide.datasets.training_store import TileCases, Tiles
 from landslide.ensembles.ensemble import SCORES_FILE, AssembleEnsemble, EnsembleInfo, ensemble_members, rank
 from landslide.ensembles.predictions import CasePredictions
 from landslide.ensembles.select import (
-    FEWEST_VALIDATION_CASES,
+    MIN_VALIDATION_CASES,
     PAPER,
     Choice,
     Rules,
     Selection,
     SelectMembers,
-    decided,
+    resolve_selector,
 )
 from landslide.errors import InputError
 from landslide.evaluation.ablation import sizes, write_answer
@@ -68,10 +68,17 @@ def train_ensemble(
     workers: Annotated[int, Field(ge=1)] | None = None,
     shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)] | None = None,
 ) -> dict[str, Path]:
-    """Train an experiment's grid; the folder of results of each band set.
+    """Train and score an experiment, on this machine, a Dask cluster, or in runs of the deployment `train-shard`.
 
-    The members train here; on a Dask cluster, given its address, or its class and how many workers it is asked for; or
-    in `shards` runs of the deployment `train-shard`.
+    Args:
+        experiment: The experiment file.
+        store: The folder of artifacts.
+        dask: The address of a Dask scheduler, or the full name of a cluster class.
+        workers: The number of workers of such a class.
+        shards: The number of runs of the deployment.
+
+    Returns:
+        The folder of results of each band set.
     """
     settings, roles = load_experiment(experiment)
     return train_groups(
@@ -80,7 +87,17 @@ def train_ensemble(
 
 
 def train_groups(settings: Experiment, groups: Roles, store: Path, engine: Engine) -> dict[str, Path]:
-    """Train an experiment on cases by role; the folder of results of each band set. Within a flow."""
+    """Train and score an experiment within a flow.
+
+    Args:
+        settings: The experiment.
+        groups: Its cases by role.
+        store: The folder of artifacts.
+        engine: Where members train.
+
+    Returns:
+        The folder of results of each band set.
+    """
     check_encoder(settings.encoder)
     artifacts = ArtifactStore.at(store)
     check_engine(settings, engine, artifacts)
@@ -97,7 +114,7 @@ def train_groups(settings: Experiment, groups: Roles, store: Path, engine: Engin
 
 
 def refuse_missing_layers(settings: Experiment, prepared: Stacks, store: ArtifactStore) -> None:
-    """InputError naming the first case that lacks a band which a band set needs, and why."""
+    """InputError with the first case that lacks a band of a band set, and the reason."""
     for case, artifact in prepared.items():
         info = open_stack(artifact, store).info
         for band_set, bands in settings.band_sets.items():
@@ -110,7 +127,7 @@ def refuse_missing_layers(settings: Experiment, prepared: Stacks, store: Artifac
 
 
 def refuse_leakage(settings: Experiment, stacks: dict[str, Stacks], store: ArtifactStore) -> None:
-    """InputError where pixels of one role are repeated in another; the audit stays in the store. Within a flow."""
+    """Run the leakage audit within a flow; InputError if pixels of one role are repeated in another."""
     artifact = run(audit_cases, AuditCases(bands=settings.all_bands, stacks=stacks), store)
     audit = refuse_duplicates(store.path(artifact))
     get_run_logger().info("leakage audit: %s", audit.summary())
@@ -125,14 +142,14 @@ def rank_band_set(
     stacks: dict[str, Stacks],
     store: Path,
 ) -> Path:
-    """The ensemble of one band set's members, chosen on validation cases, and its scores where there are test cases.
+    """Assemble the ensemble of a band set on the validation cases and score it on the test cases, if there are any.
 
     Args:
         settings: The experiment.
         band_set: The name of the band set.
         tiles: The training store.
         members: The finished members.
-        stacks: Of the cases of each role.
+        stacks: The stacks of each role, by case id.
         store: The folder of artifacts.
 
     Returns:
@@ -140,9 +157,7 @@ def rank_band_set(
     """
     artifacts = ArtifactStore.at(store)
     ranked = rank([trained_member(member.key, artifacts.path(member)) for member in members])
-    create_table_artifact(
-        key=f"members-{settings.id}-{band_set}", table=_table(ranked), description="Members, ranked on validation"
-    )
+    _show_ranking(f"members-{settings.id}-{band_set}", ranked)
     name, bands, device = f"{settings.id}-{band_set}", settings.band_sets[band_set], choose_device(settings.device)
     normalisation = Tiles(artifacts.path(tiles)).normalisation(bands)
 
@@ -150,7 +165,7 @@ def rank_band_set(
         return predict_cases(stacks[role], ranked, bands, normalisation, device, artifacts)
 
     selection = _select(settings, name, ranked, predicted("validation"), artifacts)
-    choice = selection.of(decided(settings.selection, len(stacks["validation"])))
+    choice = selection.of(resolve_selector(settings.selection, len(stacks["validation"])))
     _warn_of_few(name, choice, len(stacks["validation"]))
     info, chosen = _describe(settings, band_set, normalisation, choice, ranked, stacks)
     ensemble = run(assemble_ensemble, AssembleEnsemble(info=info, members=tuple(chosen)), artifacts)
@@ -166,6 +181,14 @@ def rank_band_set(
     return folder
 
 
+def _show_ranking(key: str, ranked: list[TrainedMember]) -> None:
+    table = [
+        {"rank": number, "member": member.spec.name, "validation F1": round(member.validation_f1 or 0.0, 3)}
+        for number, member in enumerate(ranked, 1)
+    ]
+    create_table_artifact(key=key, table=table, description="Members, ranked on validation")
+
+
 def _select(
     settings: Experiment,
     name: str,
@@ -173,7 +196,6 @@ def _select(
     validation: dict[str, CasePredictions],
     store: ArtifactStore,
 ) -> Selection:
-    """What each selector makes of the validation cases."""
     rules = Rules(
         size=settings.ensemble_size, calibration=settings.calibration, threshold=settings.threshold, seed=settings.seed
     )
@@ -183,10 +205,10 @@ def _select(
 
 
 def _warn_of_few(name: str, choice: Choice, validating: int) -> None:
-    if choice.selector != PAPER and validating < FEWEST_VALIDATION_CASES:
+    if choice.selector != PAPER and validating < MIN_VALIDATION_CASES:
         get_run_logger().warning(
             "%s: weights, calibration and threshold come from %d validation case(s) and may not hold on other events. "
-            "Let %d or more validate, or choose `selection: paper`", name, validating, FEWEST_VALIDATION_CASES,
+            "Let %d or more validate, or choose `selection: paper`", name, validating, MIN_VALIDATION_CASES,
         )  # fmt: skip
 
 
@@ -198,22 +220,15 @@ def _describe(
     ranked: list[TrainedMember],
     stacks: dict[str, Stacks],
 ) -> tuple[EnsembleInfo, list[TrainedMember]]:
-    """The description of the chosen ensemble, and its members in the order of rank."""
+    """The ensemble's description, and its members in the order of rank."""
     chosen = [member for member in ranked if member.key in choice.weights]
     info = EnsembleInfo(
-        name=f"{settings.id}-{band_set}",
-        band_set=band_set,
-        bands=settings.band_sets[band_set],
-        normalisation=normalisation,
-        selector=choice.selector,
-        scale=choice.scale,
-        calibration=choice.calibration,
-        threshold=choice.threshold,
-        confidence=choice.confidence,
-        crop=settings.crop,
+        name=f"{settings.id}-{band_set}", band_set=band_set, bands=settings.band_sets[band_set],
+        normalisation=normalisation, selector=choice.selector, scale=choice.scale, calibration=choice.calibration,
+        threshold=choice.threshold, confidence=choice.confidence, crop=settings.crop,
         members=ensemble_members(chosen, [choice.weights[member.key] for member in chosen]),
         cases={role: list(cases) for role, cases in stacks.items()},
-    )
+    )  # fmt: skip
     return info, chosen
 
 
@@ -226,15 +241,8 @@ def _publish(folder: Path, info: EnsembleInfo, ensemble: Path, scores: Path | No
         model_card.write(draft / "ensemble", info, EvaluationReport.read(scores) if scores else None)
 
 
-def _table(ranked: list[TrainedMember]) -> list[dict[str, Any]]:
-    return [
-        {"rank": place, "member": member.spec.name, "validation F1": round(member.validation_f1 or 0.0, 3)}
-        for place, member in enumerate(ranked, 1)
-    ]
-
-
 def write_report(settings: Experiment, results: dict[str, Path], store: Path) -> None:
-    """`report.html` and the best ensemble sizes over all band sets; nothing without test cases."""
+    """Write `report.html` and the best ensemble sizes over all band sets; nothing without test cases."""
     found = {name: folder for name, folder in results.items() if (folder / METRICS).exists()}
     if not found:
         return
@@ -249,6 +257,5 @@ def write_report(settings: Experiment, results: dict[str, Path], store: Path) ->
 
 
 def _reproduce(settings: Experiment) -> str:
-    """The experiment's file and the command."""
     stated = yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
     return f"# experiment.yaml\n{stated}\nlandslide train experiment.yaml --store STORE"

@@ -1,4 +1,4 @@
-"""The one way to write: a file or a folder appears whole or not at all, and a lock belongs to one process at a time."""
+"""Atomic writes of files and folders, and locks between processes."""
 
 import os
 import platform
@@ -15,14 +15,14 @@ from landslide.errors import StoreError
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file while others wait; it falls with the process, however that ends."""
+    """Wait for the lock of a file and hold it for the block. It is released when the process ends, however it ends."""
     writable(path.parent)
     with FileLock(path):
         yield
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """The lock of a file, held until its `release()`; None where another process or thread holds it."""
+    """Acquire the lock of a file, held until its `release()`; None if another process or thread holds it."""
     writable(path.parent)
     lock = FileLock(path, thread_local=False)
     try:
@@ -34,9 +34,9 @@ def try_lock(path: Path) -> FileLock | None:
 
 @contextmanager
 def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
-    """A draft to write beside a file, which takes its place at the end of the block and is gone after an error.
+    """A draft to write, which replaces the file at the end of the block. After an error it is removed.
 
-    With `durable` it is on the disk when the block ends, also after a power cut.
+    With `durable` the file is synced to the disk first, so that it survives a power failure.
     """
     if durable:
         _sweep(path)
@@ -51,16 +51,16 @@ def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, durable: bool = True) -> None:
-    """Write a file in UTF-8, whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     with atomic_file(path, durable) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def draft_folder(path: Path) -> Iterator[Path]:
-    """A fresh folder beside a final place, gone after the block unless `publish` has moved it there.
+    """An empty folder beside the final path, removed after the block unless `publish` has moved it there.
 
-    Drafts of this place that a killed process of this machine left behind are removed first.
+    Drafts of the same path that killed processes of this machine left behind are removed first.
     """
     writable(path.parent)
     _sweep(path)
@@ -73,7 +73,7 @@ def draft_folder(path: Path) -> Iterator[Path]:
 
 
 def publish(draft: Path, path: Path) -> None:
-    """Move a finished draft to its final place, on the disk and in one step, replacing what is there."""
+    """Sync a finished draft to the disk and rename it to its final path, replacing an earlier folder."""
     for file in draft.rglob("*"):
         if file.is_file():
             sync(file)
@@ -92,7 +92,7 @@ def publish(draft: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file or a folder written to the disk."""
+    """Flush a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -101,7 +101,7 @@ def sync(path: Path) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Make a folder; StoreError if nothing can be written there."""
+    """Create a folder if needed; StoreError if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,7 +111,7 @@ def writable(folder: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    """How the names of this machine's drafts begin; other machines may share the folder."""
+    """Prefix of this machine's drafts; other machines may share the folder."""
     return f".{path.name}.{platform.node()}"
 
 

@@ -1,4 +1,4 @@
-"""Results in a folder that a person names: they appear whole, replacing what was there."""
+"""Delivery of results into a folder that the user names."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from landslide.errors import InputError
 
 
 def deliver(artifact: Path, folder: Path) -> None:
-    """An artifact's files into a folder: copies, since people open and change them, but links for weights."""
+    """Copy an artifact's files into a folder, so that users may edit them; weights are hard links."""
     folder.mkdir(exist_ok=True)
     for file in artifact.iterdir():
         if file.suffix == ".safetensors":
@@ -23,14 +23,14 @@ def deliver(artifact: Path, folder: Path) -> None:
 
 @contextmanager
 def published(folder: Path) -> Iterator[Path]:
-    """A fresh folder to fill, which takes the place of `folder` at the end of the block, or vanishes on an error."""
+    """An empty folder to fill, which replaces `folder` at the end of the block. After an error it is removed."""
     with draft_folder(folder) as draft:
         yield draft
         publish(draft, folder)
 
 
 def refuse_foreign(out: Path) -> None:
-    """InputError if a map would replace a folder that holds something else than an earlier map."""
+    """InputError if `out` is a file, or a folder with other content than an earlier map."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Give a folder for the map")
     if out.is_dir() and any(out.iterdir()) and not (out / "item.json").exists():

@@ -1,7 +1,7 @@
-"""Artifacts on storage that machines share: a bucket (`s3://`, `gs://`), a mounted folder, whatever fsspec opens.
+"""Artifacts on storage shared by machines: a bucket (`s3://`, `gs://`), a mounted folder, or another fsspec URL.
 
-A file of an artifact lies in `<stage>/<key>/<its sha256>` and is never changed; `manifest.json`, sent last, says which
-file is which. Each arrives whole or not at all, so a reader finds a whole artifact or none, also when two machines send
+An artifact's files are stored as `<stage>/<key>/<sha256>` and never change; `manifest.json`, written last, maps names
+to digests. Each file is written atomically, so a reader finds a complete artifact or none, also when two machines send
 the same one.
 """
 
@@ -21,19 +21,18 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from landslide.artifacts.atomic import atomic_file
+from landslide.artifacts.store import MANIFEST
 from landslide.errors import InputError, LandslideError, ServiceError
 
 if TYPE_CHECKING:
     from landslide.artifacts.stage import Artifact
 
-MANIFEST = "manifest.json"
-
 
 @dataclass(frozen=True)
 class RemoteStore:
-    """A folder of artifacts at a URL. Credentials come from the environment, as the URL's library reads them.
+    """A folder of artifacts at a URL. The URL's fsspec library reads credentials from the environment.
 
-    Raises InputError for a URL that nothing opens, ServiceError where the storage does not answer as it should.
+    Methods raise InputError for an unsupported URL, ServiceError if the storage fails.
     """
 
     url: str
@@ -50,76 +49,74 @@ class RemoteStore:
         return files, root.rstrip("/")
 
     def check(self) -> None:
-        """Write a small file and remove it."""
-        place = self._place(f".probe-{uuid.uuid4().hex}")
-        with self._reaching():
-            self._write(place, b"")
-            self._files.rm_file(place)
+        """Test access: write a small file and remove it."""
+        path = self._path(f".probe-{uuid.uuid4().hex}")
+        with self._service_errors():
+            self._write(path, b"")
+            self._files.rm_file(path)
 
     def has(self, artifact: Artifact) -> bool:
-        """Whether a whole artifact is there."""
         return self._manifest(artifact) is not None
 
     def fetch(self, artifact: Artifact, folder: Path) -> dict[str, Any]:
-        """Bring an artifact's files into an empty folder; the manifest of one that is there."""
+        """Download an artifact's files into an empty folder and return its manifest."""
         manifest = self._manifest(artifact)
         if manifest is None:
             raise ServiceError(f"{artifact.stage} {artifact.key} is not on {self.url}. Run the same command again")
         for name, sha in manifest["files"].items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with self._reaching():
-                self._files.get_file(self._place(artifact.stage, artifact.key, sha), str(folder / name))
+            with self._service_errors():
+                self._files.get_file(self._path(artifact.stage, artifact.key, sha), str(folder / name))
         return manifest
 
     def send(self, artifact: Artifact, folder: Path, manifest: dict[str, Any]) -> None:
-        """Copy an artifact's folder there, unless it is there."""
+        """Upload an artifact's folder, unless the storage has it."""
         if self._manifest(artifact) is not None:
             return
-        with self._reaching():
+        with self._service_errors():
             for name, sha in manifest["files"].items():
-                self._put(folder / name, self._place(artifact.stage, artifact.key, sha))
-            self._write(self._place(artifact.stage, artifact.key, MANIFEST), json.dumps(manifest).encode())
+                self._put(folder / name, self._path(artifact.stage, artifact.key, sha))
+            self._write(self._path(artifact.stage, artifact.key, MANIFEST), json.dumps(manifest).encode())
 
     def keys(self, stage: str) -> set[str]:
-        """The keys of a stage's artifacts."""
-        with self._reaching():
+        with self._service_errors():
             self._files.invalidate_cache()
-            return {place.split("/")[-2] for place in self._files.glob(self._place(stage, "*", MANIFEST))}
+            return {path.split("/")[-2] for path in self._files.glob(self._path(stage, "*", MANIFEST))}
 
     @property
     def _files(self) -> Any:
         return self._opened[0]
 
-    def _place(self, *parts: str) -> str:
+    def _path(self, *parts: str) -> str:
         return "/".join((self._opened[1], *parts))
 
     def _manifest(self, artifact: Artifact) -> dict[str, Any] | None:
-        with self._reaching():
+        with self._service_errors():
             try:
-                content = self._files.cat_file(self._place(artifact.stage, artifact.key, MANIFEST))
+                content = self._files.cat_file(self._path(artifact.stage, artifact.key, MANIFEST))
             except FileNotFoundError:
                 return None
         manifest: dict[str, Any] = json.loads(content)
         return manifest
 
-    def _put(self, file: Path, place: str) -> None:
-        """A local file to a place; a bucket shows an object once it is whole, a folder needs a rename for that."""
+    def _put(self, file: Path, path: str) -> None:
+        """Upload a file atomically: by the nature of a bucket, or by renaming in a folder."""
         if not isinstance(self._files, LocalFileSystem):
-            self._files.put_file(str(file), place)
+            self._files.put_file(str(file), path)
             return
-        self._files.makedirs(str(Path(place).parent), exist_ok=True)
-        with atomic_file(Path(place)) as draft:
+        self._files.makedirs(str(Path(path).parent), exist_ok=True)
+        with atomic_file(Path(path)) as draft:
             self._files.put_file(str(file), str(draft))
 
-    def _write(self, place: str, content: bytes) -> None:
+    def _write(self, path: str, content: bytes) -> None:
         with tempfile.NamedTemporaryFile() as file:
             file.write(content)
             file.flush()
-            self._put(Path(file.name), place)
+            self._put(Path(file.name), path)
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """What the storage's own library raises, in one line. Of all kinds: each library has its own."""
+    def _service_errors(self) -> Iterator[None]:
+        """Convert errors of the storage's library to ServiceError. Each library has exceptions of its own."""
         try:
             yield
         except LandslideError:
@@ -127,5 +124,5 @@ class RemoteStore:
         except Exception as error:
             raise ServiceError(
                 f"shared storage {self.url}: {type(error).__name__}: {error}. Check its name, the network and the "
-                "credentials in the environment; the same command goes on from here"
+                "credentials in the environment, and run the same command again"
             ) from error

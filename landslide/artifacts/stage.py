@@ -1,8 +1,8 @@
-"""Stages: what a result depends on and how it is made, in one model, so that the key and the work cannot disagree.
+"""Stages: the parameters and inputs of a result and the code that builds it, in one model.
 
 A stage is a frozen model. Its fields are its parameters and the artifacts that it reads; `key` is a digest of them, and
-`build` reads the same fields. A field marked `NotInKey` says where or how to run, or what a message calls a thing; it
-must not change the result.
+`build` reads the same fields, so that key and work cannot disagree. A field marked `NotInKey` must not change the
+result: where or how to run, or a name for messages.
 """
 
 from __future__ import annotations
@@ -32,14 +32,12 @@ class NotInKey:
 
 
 class Keyed(BaseModel):
-    """A frozen model that refuses unknown keys. As part of a key it is written without its `NotInKey` fields."""
+    """A frozen model that refuses unknown keys. In a key it is serialised without its `NotInKey` fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_in_the_key(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
+    def _for_key(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
         if info.context == KEY_CONTEXT:
             for name, field in type(self).model_fields.items():
@@ -49,14 +47,14 @@ class Keyed(BaseModel):
 
 
 class Artifact(Keyed):
-    """A reference to a result: what tasks pass to each other. Its place depends on the store, its identity does not."""
+    """A reference to a result, which tasks pass to each other. It is independent of the store."""
 
     stage: str
     key: str
 
 
 class InputFile(Keyed):
-    """A file or folder of a person's, known by its content."""
+    """A file or folder of the user, identified by its content."""
 
     path: Annotated[Path, NotInKey]
     sha256: str
@@ -70,8 +68,8 @@ class InputFile(Keyed):
 class Stage(Keyed):
     """One kind of work: `name` is its folder in the store, `version` is raised when its results change.
 
-    `packages` are those whose major version decides about a result; it is then part of the key. `sources` are the
-    modules whose code decides about it: a test compares them with a committed list.
+    `packages` are those whose major version affects a result and is part of the key. `sources` are the modules whose
+    code affects it: a test compares their digests with a committed list.
     """
 
     name: ClassVar[str]
@@ -80,34 +78,33 @@ class Stage(Keyed):
     sources: ClassVar[tuple[str, ...]] = ()
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write the result into an empty folder; inputs are found with `store.path(artifact)`."""
+        """Write the result into an empty folder. `store.path(artifact)` is the folder of an input."""
         raise NotImplementedError
 
     @property
     def title(self) -> str:
-        """What people see of it while it runs."""
+        """The name of a run in logs and the UI."""
         return self.name
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All that the result depends on, as JSON."""
+        """The fields that the result depends on, as JSON."""
         data: dict[str, Any] = self.model_dump(mode="json", context=KEY_CONTEXT)
         return data
 
     @property
     def key(self) -> str:
-        """24 hexadecimal digits that name the result."""
         packages = {name: major(name) for name in self.packages}
         return digest([self.name, self.version, packages, self.parameters])[:KEY_LENGTH]
 
     @property
     def artifact(self) -> Artifact:
-        """The result, whether or not it has been built."""
+        """The reference to the result, whether or not it has been built."""
         return Artifact(stage=self.name, key=self.key)
 
     @property
     def inputs(self) -> list[Artifact]:
-        """The artifacts that it reads."""
+        """The artifacts among the fields."""
         return list(_artifacts([getattr(self, name) for name in type(self).model_fields]))
 
 
@@ -124,7 +121,7 @@ def _artifacts(value: object) -> Iterator[Artifact]:
 
 
 def major(package: str) -> str:
-    """The part of an installed package's version that may change results: `2` of 2.9.1, `0.6` of 0.6.0."""
+    """The major version of an installed package: `2` of 2.9.1, `0.6` of 0.6.0."""
     try:
         first, *rest = version(package).split(".")
     except PackageNotFoundError:
@@ -138,10 +135,7 @@ def digest(value: object) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file's content; InputError if it cannot be read.
-
-    A process reads a file once for as long as its size and time of change stay.
-    """
+    """sha256 of a file's content, cached by size and modification time; InputError if unreadable."""
     try:
         stat = path.stat()
         return _file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -155,13 +149,13 @@ def _file_digest(path: Path, *_: int) -> str:
 
 
 def content_digest(path: Path) -> str:
-    """sha256 of a file's content, read now; OSError if it cannot be."""
+    """sha256 of a file's content, without a cache; OSError if unreadable."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def path_digest(path: Path) -> str:
-    """sha256 of a file's content, or of all files' names and contents in a folder; InputError if unreadable."""
+    """sha256 of a file, or of the names and contents of all files in a folder; InputError if unreadable."""
     if not path.is_dir():
         return file_digest(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -30,7 +30,7 @@ Span = tuple[date, date]
 Model = TypeVar("Model", bound=BaseModel)
 log = logging.getLogger(__name__)
 
-# A pattern, because Prefect checks a run's parameters against the JSON schema, and a schema's date format is not checked.
+# A pattern, because Prefect checks a run's parameters against the JSON schema, whose date format is not checked.
 Day = Annotated[date, Field(json_schema_extra={"pattern": r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$"})]
 
 

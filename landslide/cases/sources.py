@@ -181,8 +181,8 @@ class ExportSettings(Strict):
 
     `tiles` asks for them piece by piece, `bucket` has Google write files to Cloud Storage and reads them back; `auto`
     takes the bucket, where one is named, for a layer of more than `AUTO_BUCKET_TILES` tiles. `requests` bounds those in
-    flight. `eecu_hours` bounds the export of each layer: one whose estimate passes it is refused, and a batch task whose
-    own report passes it is cancelled.
+    flight. `eecu_hours` bounds the export of each layer: one whose estimate passes it is refused, and a batch task that
+    reports more is cancelled.
     """
 
     RENAMED: ClassVar[Mapping[str, str]] = {"way": "method"}
@@ -222,6 +222,7 @@ class EarthEngineSource(Strict):
 
 
 def as_source(value: object) -> object:
+    """`source: files` as the mapping that it is short for."""
     return {"kind": value} if isinstance(value, str) else value
 
 

@@ -1,10 +1,13 @@
-"""Layers: what one sensor gives of a case on the case's grid, each an artifact of its own.
+"""Layers: the bands of one sensor on a case's grid. Each layer is an artifact.
 
-A layer is a folder: `layer.json` and, for every part, `<part>.bands.tif` (float32 COG, one named band a feature,
-NaN = not observed), and `<part>.counts.tif` (uint16, usable acquisitions of each pixel before and after the event,
-65535 = unknown) where the sensor has them. The mask layer holds `<part>.label.tif` (uint8: 1 landslide, 0 not,
-255 ignore) where there is an inventory or a ready-made label, and `<part>.cover.tif` (uint8: numbers that the case
-names, 255 = unknown) where the case knows its land cover; both are what they are whether or not a sensor saw the pixel.
+A layer is a folder with `layer.json` and, for each part:
+
+- `<part>.bands.tif`: float32 COG, one named band per feature, NaN = not observed;
+- `<part>.counts.tif`, if the sensor has counts: uint16, usable acquisitions before and after the event, 65535 unknown;
+- `<part>.label.tif`, mask layer with an inventory or a ready-made label: uint8, 1 landslide, 0 not, 255 ignore;
+- `<part>.cover.tif`, mask layer of a case with land cover: uint8 class numbers, 255 = unknown.
+
+Label and land cover do not depend on whether a sensor observed the pixel.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ BANDS_FILE, COUNTS_FILE, LABEL_FILE, COVER_FILE = "bands.tif", "counts.tif", "la
 
 
 class LayerPart(BaseModel):
-    """One raster of a layer. `observed` is the share of its pixels with a value, per band."""
+    """One part of a layer. `observed` is the share of pixels with a value, per band."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,10 +55,9 @@ class LayerPart(BaseModel):
 
 
 class LayerInfo(BaseModel):
-    """`layer.json`: what a layer holds, the scenes that it was made from, and what a service's export took.
+    """`layer.json`: bands, parts and scenes of a layer, and the cost of a service's export.
 
-    `inventory` counts what became of the inventory's outlines; `cover_names` says what the numbers of the land cover
-    are called.
+    `inventory` counts the inventory's outlines by outcome; `cover_names` are the names of the land cover classes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,9 +87,15 @@ class Layer:
         return cls(folder, LayerInfo.model_validate_json(path.read_text()))
 
     def file(self, part: str, name: str) -> Path | None:
-        """One of a part's rasters, such as `COUNTS_FILE`; None where the layer has none."""
+        """The path of a part's raster, such as `COUNTS_FILE`; None if the layer has none."""
         path = self.folder / f"{part}.{name}"
         return path if path.exists() else None
+
+
+def _sources(*own: str) -> tuple[str, ...]:
+    """The modules that decide about a layer's pixels: its own, and those that all layers share."""
+    shared = ("datasets.layers", "sources.scene_reader", "sources.compose", "sources.archive", "geo.warp", "geo.grid")
+    return tuple(f"landslide.{name}" for name in (*shared, "sources.earthengine.image", *own))
 
 
 class ExportLayer(Stage):
@@ -103,20 +111,18 @@ class ExportLayer(Stage):
 
     @property
     def title(self) -> str:
-        """`export-sentinel2 juniper-range`."""
         return f"{self.name} {self.case.id}"
 
     @classmethod
     def of(cls, case: Case, found: SceneList, layer: LayerName) -> ExportLayer:
-        """The export of a layer that the scene list has."""
         return cls(request=found.layers[layer], grids=found.parts, polygon=_polygon(case), case=case)
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write the layer; SourceError where a band has no value at all, and whatever the source raises."""
+        """Write the layer. SourceError if a band has no value at all; errors of the source pass through."""
         workspace = store.workspace(self)
         source = open_source(self.case)
         parts = {name: self._write_bands(source, name, folder, workspace) for name in self.grids}
-        self._refuse_blind_bands(parts)
+        self._refuse_empty_bands(parts)
         self._write_info(folder, parts, export=source.account())
         shutil.rmtree(workspace, ignore_errors=True)
 
@@ -126,7 +132,6 @@ class ExportLayer(Stage):
         write_text(folder / LAYER_FILE, info.model_dump_json(indent=1), durable=False)
 
     def _write_bands(self, source: Source, name: str, folder: Path, workspace: Path) -> LayerPart:
-        """The bands and the counts of a part."""
         request, grid = self.request, self.grids[name]
         geobox, counts = grid.geobox, COUNTS[request.layer]
         observed = dict.fromkeys(request.bands, 0)
@@ -150,12 +155,12 @@ class ExportLayer(Stage):
         pixels = grid.height * grid.width
         return LayerPart(grid=grid, observed={band: count / pixels for band, count in observed.items()})
 
-    def _refuse_blind_bands(self, parts: dict[str, LayerPart]) -> None:
-        blind = [band for band in self.request.bands if not any(part.observed[band] > 0 for part in parts.values())]
-        if blind:
+    def _refuse_empty_bands(self, parts: dict[str, LayerPart]) -> None:
+        empty = [band for band in self.request.bands if not any(part.observed[band] > 0 for part in parts.values())]
+        if empty:
             had = [f"{scene.sensor} {scene.date or scene.side} {scene.orbit}".strip() for scene in self.request.scenes]
             raise SourceError(
-                f"case {self.case.id}: {blind} hold no observed pixel in windows {self.case.windows}; the source had "
+                f"case {self.case.id}: {empty} hold no observed pixel in windows {self.case.windows}; the source had "
                 f"{had or 'no dated scenes'}. Widen the windows, or leave the sensor out of the source"
             )
 
@@ -165,7 +170,9 @@ class ExportSentinel1(ExportLayer):
 
     name: ClassVar[str] = "export-sentinel1"
     version: ClassVar[int] = 1
-    sources: ClassVar[tuple[str, ...]] = ("landslide.datasets.layers", "landslide.features.sar")
+    sources: ClassVar[tuple[str, ...]] = _sources(
+        "features.sar", "sources.earthengine.expressions.sentinel1", "sources.earthengine.expressions.slope_correction"
+    )
 
 
 class ExportSentinel2(ExportLayer):
@@ -173,26 +180,25 @@ class ExportSentinel2(ExportLayer):
 
     name: ClassVar[str] = "export-sentinel2"
     version: ClassVar[int] = 1
-    sources: ClassVar[tuple[str, ...]] = ("landslide.datasets.layers", "landslide.features.optical")
+    sources: ClassVar[tuple[str, ...]] = _sources("features.optical", "sources.earthengine.expressions.sentinel2")
 
 
 class ExportTerrain(ExportLayer):
-    """Elevation and its derivatives; cases on one grid share it."""
+    """Elevation and its derivatives; shared by cases on the same grid."""
 
     name: ClassVar[str] = "export-terrain"
     version: ClassVar[int] = 1
-    sources: ClassVar[tuple[str, ...]] = ("landslide.datasets.layers", "landslide.features.terrain")
+    sources: ClassVar[tuple[str, ...]] = _sources("features.terrain", "sources.earthengine.expressions.terrain")
 
 
 class ExportMask(ExportLayer):
-    """The label, land cover and water of a case.
-
-    `dates` are what decides which dated outlines are the event's; None without an inventory.
-    """
+    """The label, land cover and water of a case. `settings` are those of the inventory and the land cover."""
 
     name: ClassVar[str] = "export-mask"
     version: ClassVar[int] = 1
-    sources: ClassVar[tuple[str, ...]] = ("landslide.datasets.layers", "landslide.features.labels")
+    sources: ClassVar[tuple[str, ...]] = _sources(
+        "features.labels", "sources.land_cover", "sources.earthengine.expressions.water"
+    )
 
     inventory: InputFile | None = None
     cover: InputFile | None = None
@@ -200,7 +206,7 @@ class ExportMask(ExportLayer):
 
     @classmethod
     def of(cls, case: Case, found: SceneList, layer: LayerName = "mask") -> ExportMask:
-        """The mask layer, also where the source has nothing for it."""
+        """The mask layer, also if the source has no mask bands."""
         files = {
             name: None if given is None else InputFile.of(Path(given.path))
             for name, given in (("inventory", case.inventory), ("cover", case.cover))
@@ -218,14 +224,14 @@ class ExportMask(ExportLayer):
         )  # fmt: skip
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write the layer; raises what the source, the inventory and the land cover raise."""
+        """Write the layer. Errors of the source, the inventory and the land cover pass through."""
         workspace, source = store.workspace(self), open_source(self.case)
         for name, grid in self.grids.items():
             reaches(self.case, grid.geobox)
             self._write_cover(name, folder)
         outlines = {name: self._outlines(grid) for name, grid in self.grids.items()}
         parts = {name: self._write_part(source, name, outlines[name], folder, workspace) for name in self.grids}
-        self._refuse_blind_bands(parts)
+        self._refuse_empty_bands(parts)
         counted = [found.counts for found in outlines.values() if found is not None]
         names = {} if self.case.cover is None else dict(self.case.cover.names)
         self._write_info(
@@ -237,7 +243,7 @@ class ExportMask(ExportLayer):
         return None if self.case.inventory is None else read_inventory(self.case, grid.geobox)
 
     def _write_cover(self, name: str, folder: Path) -> None:
-        """The land cover of a whole grid, also outside a polygon: it tells how far water is."""
+        """The land cover of the whole grid, also outside of the polygon: distances to water need it."""
         if self.case.cover is None:
             return
         geobox = self.grids[name].geobox
@@ -248,7 +254,7 @@ class ExportMask(ExportLayer):
     def _write_part(
         self, source: Source, name: str, outlines: Outlines | None, folder: Path, workspace: Path
     ) -> LayerPart:
-        """The bands of the mask, if the source has any, and the label."""
+        """Write the bands of the mask, if the source has any, and the label."""
         part = LayerPart(grid=self.grids[name])
         if self.request.bands:
             part = self._write_bands(source, name, folder, workspace)

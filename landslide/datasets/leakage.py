@@ -1,15 +1,14 @@
-"""The leakage audit: are the same pixels on two sides of an experiment's split?
+"""The leakage audit: are the same pixels in two roles of an experiment?
 
-Published archives hold chips twice, or chips that overlap, at any offset. What is compared is a square of 5 × 5 pixels
-in which every band is observed: the float32 words of each pixel's bands are hashed to 64 bits, the sum of the 25
-hashes is hashed again. So a copy is found wherever it lies, also turned or flipped as long as its values are the same,
-and only if it is exact to the bit: what was resampled, scaled or compressed anew is not. One pixel would not do: of two
-scenes with three bands of 8 bits, most colours of one are in the other. Flat squares would not do either, and are left
-out: padding is flat, and so is most of a band with few levels. docs/evaluation.md has the figures.
+Published archives contain duplicate chips, and chips that overlap at any offset. The audit compares squares of 5 × 5
+pixels in which every band is observed: the float32 values of each pixel are hashed to 64 bits, and the sum of the 25
+hashes is hashed again. Copies are detected at any position, also rotated or flipped, but only if they are exact to the
+bit, not after resampling, scaling or lossy compression. Single pixels are not enough: of two scenes with three 8-bit
+bands, most colours of one occur in the other. Flat squares, such as padding, are left out for the same reason.
+docs/evaluation.md has the figures.
 
-A hash is kept if it is a multiple of a power of two, which takes the same squares from every case, wherever they lie;
-that power comes from the size of all cases together, so memory is bounded. Each case counts a hash once: whatever else
-recurs within a case, a pattern of padding, weighs no more than one square.
+Memory is bounded by sampling hashes that are multiples of a power of two, which selects the same squares in every case;
+the power depends on the size of all cases together. Each case counts a hash once, so repeated patterns have no weight.
 """
 
 from __future__ import annotations
@@ -34,25 +33,25 @@ from landslide.geo.grid import blocks, distance_km
 from landslide.progress import track
 
 AUDIT_FILE = "audit.json"
-MAX_SHARE = 0.01  # the share of a case's squares that cases of other roles may hold
-MIN_SQUARES = 10  # distinct squares, below which a share says nothing
+MAX_SHARE = 0.01  # of a case's squares, also in cases of other roles
+MIN_SQUARES = 10  # distinct repeated squares, for a share to be meaningful
 SQUARE = 5  # pixels
-CHANGES = 8  # of the 20 pairs of neighbours in a row of a square, below which it is too flat to be told from others
+MIN_CHANGES = 8  # differing pairs of neighbours, of 20 along the rows or columns of a square; else it is flat
 SAMPLE = 2**21  # squares of all cases together
 READ_SIDE = 1024
-WORST = 10  # pairs of parts that are listed
+PARTS_LISTED = 10  # pairs of parts
 
 if TYPE_CHECKING:
     from landslide.artifacts.store import ArtifactStore
 
 Hashes = NDArray[np.uint64]
-NONE: Hashes = np.zeros(0, "uint64")
+NO_HASHES: Hashes = np.zeros(0, "uint64")
 
 
 class Audited(BaseModel):
-    """A case: its observed squares that are not flat, how many distinct ones were sampled, how many are `repeated`.
+    """A case: the number of its observed squares that are not flat, of distinct sampled ones, and of repeated ones.
 
-    Repeated is what any case of an earlier role holds too, of train, validation, test; None for training cases.
+    A square is repeated if a case of an earlier role (train, validation, test) has it; None for training cases.
     """
 
     case: str
@@ -63,12 +62,12 @@ class Audited(BaseModel):
 
     @property
     def share(self) -> float:
-        """The share of the sampled squares that is repeated; 0 where nothing was sampled."""
+        """Repeated squares as a share of the sampled ones; 0 if none were sampled."""
         return (self.repeated or 0) / max(self.sampled, 1)
 
 
 class Parts(BaseModel):
-    """A part of the case, the part of the other case that first holds the same squares, and how many."""
+    """A part of the case, the first part of the other case with the same squares, and their number."""
 
     part: str
     other: str
@@ -76,10 +75,10 @@ class Parts(BaseModel):
 
 
 class Pair(BaseModel):
-    """A case beside one of an earlier role.
+    """A case compared with a case of an earlier role.
 
-    `distance_km` and `same_date` are None where a case has no place or no date; `share` is of the case's sampled
-    squares, None where it has none; `parts` are those with the most repeated squares.
+    `distance_km` and `same_date` are None if a case has no location or date; `share` is of the case's sampled squares,
+    None if it has none; `parts` are those with the most repeated squares.
     """
 
     case: str
@@ -94,7 +93,7 @@ class Pair(BaseModel):
 
 
 class Audit(BaseModel):
-    """`audit.json`: one in `one_in` distinct squares of the `bands` was compared."""
+    """`audit.json`. One in `one_in` distinct squares was compared."""
 
     bands: tuple[str, ...]
     one_in: int
@@ -102,20 +101,20 @@ class Audit(BaseModel):
     pairs: list[Pair]
 
     def summary(self) -> str:
-        """What was checked, and the nearest and the most alike of it, in one line."""
-        said = [f"{len(self.cases)} cases, {len(self.pairs)} pairs across roles"]
+        """One line for the log: the number of pairs, the nearest cases and the case with the most repeated pixels."""
+        lines = [f"{len(self.cases)} cases, {len(self.pairs)} pairs across roles"]
         placed = [pair.distance_km for pair in self.pairs if pair.distance_km is not None]
-        said.append(f"nearest {min(placed):,.0f} km apart" if placed else "no distance known")
+        lines.append(f"nearest {min(placed):,.0f} km apart" if placed else "no distance known")
         dated = [pair.same_date for pair in self.pairs if pair.same_date is not None]
-        said.append(f"{sum(dated)} of {len(dated)} dated ones of one date" if dated else "no dates known")
+        lines.append(f"{sum(dated)} of {len(dated)} dated ones of one date" if dated else "no dates known")
         worst = max((case for case in self.cases if case.repeated is not None), key=_share, default=None)
         if worst is not None:
-            said.append(
+            lines.append(
                 f"at most {worst.share:.2%} of a case's pixels repeated ({worst.case}, {worst.sampled:,} compared)"
             )
-        if blind := [case.case for case in self.cases if not case.sampled]:
-            said.append(f"nothing to compare in {blind}")
-        return "; ".join(said)
+        if empty := [case.case for case in self.cases if not case.sampled]:
+            lines.append(f"nothing to compare in {empty}")
+        return "; ".join(lines)
 
 
 class AuditCases(Stage):
@@ -134,14 +133,14 @@ class AuditCases(Stage):
         return tuple(sorted(bands))
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write `audit.json`, whatever is found."""
+        """Write `audit.json`. Repeated pixels are not an error here; `refuse_duplicates` raises."""
         audit(self.bands, open_stacks(self.stacks, store), folder)
 
 
 def audit(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> None:
-    """Write `audit.json` of the stacks by role into an empty folder, whatever it finds.
+    """Write `audit.json` of the stacks by role. It depends neither on the order of the bands nor of the cases.
 
-    Neither the order of the bands nor that of the cases changes it. BandError where a stack lacks a band.
+    BandError if a stack lacks a band.
     """
     ordered = tuple(sorted(bands))
     cases = [(role, stack) for role in ROLES for stack in sorted(stacks.get(role, []), key=_id)]
@@ -156,10 +155,7 @@ def audit(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) ->
 
 
 def refuse_duplicates(folder: Path) -> Audit:
-    """The audit in a folder.
-
-    InputError if a case repeats more than `MAX_SHARE` of its pixels from cases of other roles.
-    """
+    """Read the audit; InputError if a case shares more than `MAX_SHARE` of its pixels with cases of earlier roles."""
     path = folder / AUDIT_FILE
     found = Audit.model_validate_json(path.read_text())
     repeating = [case for case in found.cases if (case.repeated or 0) >= MIN_SQUARES and case.share > MAX_SHARE]
@@ -177,9 +173,9 @@ def refuse_duplicates(folder: Path) -> Audit:
 
 
 def square_hashes(values: NDArray[np.float32]) -> Hashes:
-    """(square,) 64-bit hashes of all 5 × 5 pixels of (band, y, x) float32 that are observed and not flat.
+    """64-bit hashes (square,) of all squares of an image (band, y, x) float32 that are observed and not flat.
 
-    Observed is a pixel in which every band is finite; -0 counts as 0. None of an array narrower than five pixels.
+    A pixel is observed if every band is finite; -0 counts as 0. Images narrower than five pixels have no squares.
     """
     words, seen = np.zeros(values.shape[1:], "uint64"), np.ones(values.shape[1:], bool)
     for plane in values:
@@ -193,12 +189,12 @@ def square_hashes(values: NDArray[np.float32]) -> Hashes:
 
 
 def _textured(pixels: Hashes) -> NDArray[np.bool_]:
-    """Of each square, whether `CHANGES` or more of its neighbours in a row differ, and as many in a column."""
+    """Whether at least `MIN_CHANGES` neighbours differ along the rows of a square, and as many along its columns."""
     along, down = (pixels[:, 1:] != pixels[:, :-1]).view("uint8"), (pixels[1:] != pixels[:-1]).view("uint8")
     changes = np.minimum(
         _over_squares(along, np.add, (SQUARE, SQUARE - 1)), _over_squares(down, np.add, (SQUARE - 1, SQUARE))
     )
-    return np.asarray(changes >= CHANGES)
+    return np.asarray(changes >= MIN_CHANGES)
 
 
 def _mixed(words: Hashes) -> Hashes:
@@ -209,7 +205,7 @@ def _mixed(words: Hashes) -> Hashes:
 
 
 def _over_squares(pixels: NDArray[Any], combine: Callable[..., NDArray[Any]], sides: tuple[int, int]) -> NDArray[Any]:
-    """(y, x): all pixels of the rectangle of these sides that begins at each, combined, where it fits."""
+    """Combine the pixels of the rectangle of these sides that starts at each pixel (y, x) where it fits."""
     for side in sides:
         length = max(len(pixels) - side + 1, 0)
         combined = pixels[:length].copy()
@@ -220,15 +216,15 @@ def _over_squares(pixels: NDArray[Any], combine: Callable[..., NDArray[Any]], si
 
 
 def _one_in(pixels: int) -> int:
-    """The power of two that leaves no more than about `SAMPLE` of so many pixels."""
+    """The sampling interval, a power of two, that leaves about `SAMPLE` squares at most."""
     return 1 << max(math.ceil(math.log2(max(pixels, 1) / SAMPLE)), 0)
 
 
 @dataclass(frozen=True)
 class _CaseHashes:
-    """The distinct sampled hashes of a case in rising order, and the index of the part that holds each first.
+    """The distinct sampled hashes of a case in ascending order, and the index of the first part with each.
 
-    `squares` and `sampled` are how many there were before any were dropped.
+    `squares` and `sampled` are the numbers before `among` dropped any.
     """
 
     role: str
@@ -240,38 +236,36 @@ class _CaseHashes:
 
     @classmethod
     def of(cls, role: str, stack: Stack, bands: Sequence[str], one_in: int) -> _CaseHashes:
-        """Reads block by block."""
-        counts, kept = zip(*(_part(stack, part, bands, one_in) for part in stack.info.parts), strict=True)
-        hashes, first = np.unique(np.concatenate(kept), return_index=True)
-        part = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+        counts, sampled = zip(*(_part(stack, part, bands, one_in) for part in stack.info.parts), strict=True)
+        hashes, first = np.unique(np.concatenate(sampled), return_index=True)
+        part = np.repeat(np.arange(len(sampled)), [len(one) for one in sampled])
         return cls(role, stack, sum(counts), len(hashes), hashes, part[first])
 
     def among(self, hashes: Hashes) -> _CaseHashes:
-        """Without all other hashes."""
-        kept = np.isin(self.hashes, hashes, assume_unique=True)
-        return replace(self, hashes=self.hashes[kept], part=self.part[kept])
+        among = np.isin(self.hashes, hashes, assume_unique=True)
+        return replace(self, hashes=self.hashes[among], part=self.part[among])
 
 
 def _part(stack: Stack, part: StackPart, bands: Sequence[str], one_in: int) -> tuple[int, Hashes]:
-    """How many squares a part has, and the distinct sampled hashes. Squares across blocks' edges are left out."""
-    squares, kept = 0, []
+    """The number of squares of a part, and its distinct sampled hashes. Squares across blocks are left out."""
+    squares, sampled = 0, []
     with stack.reader(part.name) as reader:
         for roi in blocks((part.height, part.width), READ_SIDE):
             found = square_hashes(reader.read(bands, roi))
             squares += len(found)
-            kept.append(_distinct(found[found & np.uint64(one_in - 1) == 0]))
-    return squares, _distinct(np.concatenate(kept))
+            sampled.append(_distinct(found[found & np.uint64(one_in - 1) == 0]))
+    return squares, _distinct(np.concatenate(sampled))
 
 
 def _distinct(hashes: Hashes) -> Hashes:
-    """In rising order; several times as fast as numpy.unique, which builds a hash table of hashes."""
-    rising = np.sort(hashes)
-    first = np.append(True, rising[1:] != rising[:-1])[: len(rising)]
-    return np.asarray(rising[first])
+    """Distinct hashes in ascending order; several times as fast as numpy.unique, which builds a hash table."""
+    ordered = np.sort(hashes)
+    first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    return np.asarray(ordered[first])
 
 
 def _in_common(samples: list[_CaseHashes]) -> list[_CaseHashes]:
-    """Of each sample what another holds too: little, so that many pairs of cases cost little."""
+    """Each sample reduced to hashes that another sample has too, so that comparing pairs is fast."""
     every = np.sort(np.concatenate([sample.hashes for sample in samples]))
     shared = _distinct(every[1:][every[1:] == every[:-1]])
     return [sample.among(shared) for sample in samples]
@@ -280,8 +274,10 @@ def _in_common(samples: list[_CaseHashes]) -> list[_CaseHashes]:
 def _audited(sample: _CaseHashes, samples: list[_CaseHashes]) -> Audited:
     repeated = None
     if sample.role != ROLES[0]:
-        earlier = [other.hashes for other in samples if _place(other) < _place(sample)]
-        repeated = int(np.isin(sample.hashes, _distinct(np.concatenate([NONE, *earlier])), assume_unique=True).sum())
+        earlier = [other.hashes for other in samples if _role_index(other) < _role_index(sample)]
+        repeated = int(
+            np.isin(sample.hashes, _distinct(np.concatenate([NO_HASHES, *earlier])), assume_unique=True).sum()
+        )
     return Audited(
         case=_id(sample.stack), role=sample.role, squares=sample.squares, sampled=sample.sampled, repeated=repeated
     )
@@ -292,30 +288,25 @@ def _pair(early: _CaseHashes, late: _CaseHashes) -> Pair:
     case, other = late.stack.info.case, early.stack.info.case
     dates = (case.event_date, other.event_date)
     return Pair(
-        case=case.id,
-        role=late.role,
-        other=other.id,
-        other_role=early.role,
-        distance_km=distance_km(case, other),
-        same_date=None if None in dates else dates[0] == dates[1],
-        repeated=len(mine),
+        case=case.id, role=late.role, other=other.id, other_role=early.role, distance_km=distance_km(case, other),
+        same_date=None if None in dates else dates[0] == dates[1], repeated=len(mine),
         share=len(mine) / late.sampled if late.sampled else None,
         parts=_alike(late, late.part[mine], early, early.part[theirs]),
-    )
+    )  # fmt: skip
 
 
 def _alike(late: _CaseHashes, mine: NDArray[np.intp], early: _CaseHashes, theirs: NDArray[np.intp]) -> list[Parts]:
     """The pairs of parts with the most repeated squares, given the part of each on both sides."""
     names, others = ([part.name for part in sample.stack.info.parts] for sample in (late, early))
     pairs, counts = np.unique(mine * len(others) + theirs, return_counts=True)
-    most = np.argsort(-counts, kind="stable")[:WORST]
+    most = np.argsort(-counts, kind="stable")[:PARTS_LISTED]
     return [
         Parts(part=names[pair // len(others)], other=others[pair % len(others)], repeated=int(count))
         for pair, count in zip(pairs[most], counts[most], strict=True)
     ]
 
 
-def _place(sample: _CaseHashes) -> int:
+def _role_index(sample: _CaseHashes) -> int:
     roles: tuple[str, ...] = ROLES
     return roles.index(sample.role)
 

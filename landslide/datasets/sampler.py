@@ -1,4 +1,4 @@
-"""Crops of the training cases, drawn at random."""
+"""Random crops of the training cases."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from landslide.datasets.training_store import SplitArrays
 
-TRIES = 20  # for a crop without landslides, before taking the last one drawn
+MAX_TRIES = 20  # for a crop without landslides; then the last one is used
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws crops around landslide pixels, and a share `background` of crops without any."""
+    """Draws crops around landslide pixels, and a share `background` of crops without landslides."""
 
     group: SplitArrays
     crop: int
     background: float = 0.0
 
     def draw(self, count: int, seed: Sequence[int]) -> NDArray[np.int64]:
-        """(count, 4): part, first row, first column and symmetry of each crop; the same seed draws the same.
+        """Draw crops: part, first row, first column and symmetry of each, (count, 4). Deterministic for a seed.
 
-        A crop lies within its part; of a part smaller than the crop it starts at 0 and reaches beyond. The symmetry
-        is one of the square's eight: bit 0 transposes, then 1 flips the rows, then 2 the columns.
+        A crop lies within its part, or starts at 0 and exceeds a part that is smaller. The symmetry is one of eight:
+        bit 0 transposes, then bit 1 flips the rows, then bit 2 the columns.
         """
         random = np.random.default_rng(seed)
         return np.array([self._draw(random) for _ in range(count)], "int64")
@@ -46,12 +46,12 @@ class Sampler:
         return self._around(index, row, column)
 
     def _empty_crop(self, random: np.random.Generator) -> tuple[int, int, int]:
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             index = int(random.integers(len(self.group.parts)))
             part = self.group.parts[index]
             drawn = self._around(index, int(random.integers(part.height)), int(random.integers(part.width)))
             _, top, left = drawn
-            label = self.group.picture(self.group.label, index)
+            label = self.group.image(self.group.label, index)
             if not (label[top : top + self.crop, left : left + self.crop] == 1).any():
                 break
         return drawn

@@ -1,4 +1,4 @@
-"""The list of scenes of a case, written down: what its layers were made from, whatever the catalogue says later."""
+"""The recorded list of scenes of a case. Its layers are made from it, also if the catalogue changes later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCENES_FILE = "scenes.json"
 
 
 class RecordScenes(Stage):
-    """A `SceneList` as JSON, with the addresses of its files: another list is another artifact."""
+    """Records a `SceneList` as JSON, with the addresses of its files."""
 
     name: ClassVar[str] = "scenes"
     version: ClassVar[int] = 1
@@ -26,9 +26,7 @@ class RecordScenes(Stage):
 
     @property
     def title(self) -> str:
-        """`scenes juniper-range`."""
         return f"{self.name} {self.found['case']}"
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write `scenes.json`."""
         write_text(folder / SCENES_FILE, json.dumps(self.found, indent=1), durable=False)

@@ -1,7 +1,7 @@
 """The stack of a case: its layers together, as named float32 bands on one grid, NaN = not observed.
 
-A stack is a folder with `stack.json` alone. It names its layers by their keys and copies no pixel: a layer's folder is
-found beside the stack's own, at `../../<stage>/<key>`.
+A stack is a folder with `stack.json` only. It refers to its layers by key and copies no pixels; a layer's folder is at
+`../../<stage>/<key>`, relative to the stack's.
 """
 
 from __future__ import annotations
@@ -22,15 +22,7 @@ from landslide.artifacts.atomic import write_text
 from landslide.artifacts.stage import Artifact, NotInKey, Stage
 from landslide.bands import band_indices
 from landslide.cases.case import Case
-from landslide.datasets.layers import (
-    BANDS_FILE,
-    COUNT_UNKNOWN,
-    COUNTS_FILE,
-    COVER_FILE,
-    IGNORE,
-    LABEL_FILE,
-    Layer,
-)
+from landslide.datasets.layers import BANDS_FILE, COUNT_UNKNOWN, COUNTS_FILE, COVER_FILE, IGNORE, LABEL_FILE, Layer
 from landslide.errors import InputError
 from landslide.geo.raster import Reader
 from landslide.sources.base import COUNTS, LAYERS, LayerName, Scene
@@ -47,7 +39,7 @@ SEEN = tuple(name for layer in LAYERS for name in COUNTS[layer])
 
 
 class StackPart(BaseModel):
-    """One raster of a stack. `observed` is the share of its pixels with a value, per band."""
+    """One part of a stack. `observed` is the share of pixels with a value, per band."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,9 +51,8 @@ class StackPart(BaseModel):
 
 
 class StackInfo(BaseModel):
-    """`stack.json`: the case, its layers by name and why another is missing, its bands and parts.
-
-    `scenes` are those of all layers, in time order; `inventory` counts what became of the inventory's outlines.
+    """`stack.json`. `missing` has the reason for each missing layer, `scenes` are those of all layers in time order,
+    `inventory` counts the inventory's outlines by outcome.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +68,7 @@ class StackInfo(BaseModel):
 
 
 class BuildStack(Stage):
-    """The layers of a case joined by reference."""
+    """Joins the layers of a case by reference."""
 
     name: ClassVar[str] = "stack"
     version: ClassVar[int] = 1
@@ -92,7 +83,6 @@ class BuildStack(Stage):
 
     @classmethod
     def of(cls, case: Case, layers: Mapping[LayerName, Artifact], missing: Mapping[LayerName, str]) -> BuildStack:
-        """The stack of a case's finished layers."""
         dates = {"event": None if case.event_date is None else str(case.event_date), "windows": case.windows}
         return cls(
             case_id=case.id, dates=dates, layers=dict(layers), missing=dict(missing), missing_layers=tuple(missing),
@@ -101,25 +91,19 @@ class BuildStack(Stage):
 
     @property
     def title(self) -> str:
-        """`stack juniper-range`."""
         return f"{self.name} {self.case_id}"
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write `stack.json`."""
         opened = {name: Layer.open(store.path(artifact)) for name, artifact in self.layers.items()}
         infos = [layer.info for layer in opened.values()]
         parts = [_joined(name, opened) for name in infos[0].parts]
         scenes = sorted((scene for info in infos for scene in info.scenes if scene.side), key=_in_time)
         info = StackInfo(
-            case=self.case,
-            layers=self.layers,
-            missing=self.missing,
+            case=self.case, layers=self.layers, missing=self.missing, parts=parts, scenes=scenes,
             bands=tuple(band for layer in infos for band in layer.bands),
             georeferenced=all(part.grid.crs is not None for part in infos[0].parts.values()),
-            parts=parts,
-            scenes=scenes,
             inventory=next((layer.inventory for layer in infos if layer.inventory is not None), None),
-        )
+        )  # fmt: skip
         write_text(folder / STACK_FILE, info.model_dump_json(indent=1), durable=False)
 
 
@@ -146,52 +130,51 @@ class Stack:
 
     @classmethod
     def open(cls, folder: Path) -> Stack:
-        """Read `stack.json`; InputError if the folder holds no stack, or its layers are not beside it."""
+        """Read `stack.json`; InputError if the folder has no stack or a layer is missing in the store."""
         path = folder / STACK_FILE
         if not path.is_file():
             raise InputError(f"{folder} holds no stack (no {STACK_FILE}). Run `landslide prepare` first")
         stack = cls(folder, StackInfo.model_validate_json(path.read_text()))
-        if lost := [name for name in stack.info.layers if not stack.layer_folder(name).is_dir()]:
-            raise InputError(f"{folder} lacks its layers {lost} beside it. Run `landslide prepare` again")
+        if missing := [name for name in stack.info.layers if not stack.layer_folder(name).is_dir()]:
+            raise InputError(
+                f"{folder} refers to layers {missing}, which the store does not have. Run `landslide prepare` again"
+            )
         return stack
 
     def of(self, case: Case) -> Stack:
-        """The same stack for a case that differs in title or role alone."""
+        """The same stack for a case that differs in title or role only."""
         return Stack(self.folder, self.info.model_copy(update={"case": case}))
 
     def layer_folder(self, name: LayerName) -> Path:
-        """Where a layer's files lie."""
         artifact = self.info.layers[name]
         return self.folder.parent.parent / artifact.stage / artifact.key
 
     @cached_property
     def layers(self) -> dict[LayerName, Layer]:
-        """Its layers, opened."""
         return {name: Layer.open(self.layer_folder(name)) for name in self.info.layers}
 
     @contextmanager
     def reader(self, part: str) -> Iterator[StackReader]:
-        """The part's bands, by name."""
         with self._reader(part, BANDS_FILE) as reader:
             yield reader
 
     @contextmanager
     def seen(self, part: str) -> Iterator[StackReader]:
-        """How often each pixel was seen, uint16 bands `SEEN`, 65535 = unknown or of a sensor that is missing."""
+        """Open the observation counts of a part: uint16 bands `SEEN`, 65535 = unknown or sensor missing."""
         with self._reader(part, COUNTS_FILE, SEEN) as reader:
             yield reader
 
     def label(self, part: str) -> NDArray[np.uint8] | None:
-        """(y, x) uint8: 1 landslide, 0 not, 255 ignore, whether or not a pixel was observed; None without a label."""
+        """The label (y, x), uint8: 1 landslide, 0 not, 255 ignore, also where not observed; None without a label."""
         return self._classes(part, LABEL_FILE, "label")
 
     def cover(self, part: str) -> NDArray[np.uint8] | None:
-        """(y, x) uint8 land cover by the numbers of `cover_names`, 255 = unknown; None where the case knows none."""
+        """The land cover (y, x), uint8, numbered as in `cover_names`, 255 = unknown; None if the case has none."""
         return self._classes(part, COVER_FILE, "cover")
 
     @property
     def cover_names(self) -> dict[int, str]:
-        """What the numbers of the land cover are called; empty where the case knows none."""
+        """The names of the land cover classes; empty if the case has none."""
         return next((layer.info.cover_names for layer in self.layers.values() if layer.info.cover_names), {})
 
     @contextmanager
@@ -212,9 +195,9 @@ class Stack:
 
 
 class StackReader:
-    """The bands of several rasters on one grid, asked for by name. Not shared between threads.
+    """Reads bands by name from several rasters on one grid. Not thread-safe.
 
-    `filled` are bands that are there even where no raster holds them: then 65535.
+    `filled` are bands that read as 65535 if no raster has them.
     """
 
     def __init__(self, where: str, geobox: GeoBox, readers: Sequence[Reader], filled: tuple[str, ...] = ()) -> None:
@@ -225,17 +208,16 @@ class StackReader:
         self.shape: tuple[int, int] = (geobox.shape.y, geobox.shape.x)
 
     def read(self, bands: Sequence[str], roi: Roi | None = None) -> NDArray[Any]:
-        """(band, y, x) of the named bands in the order asked; BandError if one is missing, InputError if damaged."""
+        """Read bands (band, y, x) in the given order. BandError if one is missing, InputError if a file is damaged."""
         rows, columns = roi or (slice(0, self.shape[0]), slice(0, self.shape[1]))
         shape = (rows.stop - rows.start, columns.stop - columns.start)
         return self._gathered(bands, shape, lambda reader, names: reader.read(names, roi))
 
     def resized(self, bands: Sequence[str], shape: tuple[int, int], resampling: str) -> NDArray[Any]:
-        """(band, height, width) of the whole rasters at another size, from overviews; `resampling` is rasterio's."""
+        """Read whole bands (band, height, width) at another size, from overviews; `resampling` is rasterio's name."""
         return self._gathered(bands, shape, lambda reader, names: reader.resized(names, shape, resampling))
 
     def _gathered(self, bands: Sequence[str], shape: tuple[int, int], read: Any) -> NDArray[Any]:
-        """Each raster is read once, for all its bands that are asked for."""
         band_indices(bands, self.bands, self._where)
         groups: dict[Reader, list[str]] = {}
         for band in bands:
@@ -250,7 +232,7 @@ class StackReader:
 
 
 def open_stack(artifact: Artifact, store: ArtifactStore) -> Stack:
-    """A stack and its layers, brought from the shared storage where they are not here."""
+    """Open a stack, after fetching it and its layers from the shared storage if they are not here."""
     folder = store.path(artifact)
     for layer in StackInfo.model_validate_json((folder / STACK_FILE).read_text()).layers.values():
         store.path(layer)
@@ -258,5 +240,5 @@ def open_stack(artifact: Artifact, store: ArtifactStore) -> Stack:
 
 
 def open_stacks(stacks: Mapping[str, Mapping[str, Artifact]], store: ArtifactStore) -> dict[str, list[Stack]]:
-    """Stacks by role, in the order of the cases."""
+    """Open the stacks of each role, in the order of the cases."""
     return {role: [open_stack(artifact, store) for artifact in cases.values()] for role, cases in stacks.items()}

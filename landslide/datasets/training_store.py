@@ -1,15 +1,14 @@
-"""The training store and its sampler.
+"""The training store: a folder of uncompressed arrays, memory-mapped and so shared by all processes of a machine.
 
-`Tiles` is a folder of uncompressed arrays, opened as memory maps by any number of processes, which so share one copy.
-Each role has its parts one after another, each row by row:
+For each role the pixels of all parts are concatenated, each part row by row:
 
-- `<role>.values.npy` float32 (pixel, band): z-scores as a network takes them, 0 where not observed;
-- `<role>.seen.npy` int64 (pixel): bit i is set where band i was observed;
-- `<role>.label.npy` uint8 (pixel): 1 landslide, 0 none, 255 ignore;
+- `<role>.values.npy` float32 (pixel, band): z-scores, 0 where not observed;
+- `<role>.seen.npy` int64 (pixel): bit i is set if band i was observed;
+- `<role>.label.npy` uint8 (pixel): 1 landslide, 0 not, 255 ignore;
 - `<role>.anchors.npy` int32 (n, 2): row and column of every landslide pixel.
 
-So any set of crops is one gather of pixels, on any device, and costs what the crops weigh, whatever the size of their
-scenes. `tiles.json` holds the parts and the statistics, which come from the training cases alone.
+Any set of crops is one gather of pixels, whose cost does not depend on the size of the scenes. `tiles.json` has the
+parts, and the statistics of the training cases.
 """
 
 from __future__ import annotations
@@ -63,9 +62,9 @@ class TilesInfo(BaseModel):
 
 @dataclass(frozen=True)
 class SplitArrays:
-    """All parts of a role, memory-mapped: arrays as in the files, parts in the order of the cases.
+    """The memory-mapped arrays of a role, as in the files, with parts in the order of the cases.
 
-    The pixel at row and column of a part is at `first[part] + row * width + column`.
+    The pixel at (row, column) of a part has the index `first[part] + row * width + column`.
     """
 
     values: NDArray[np.float32]
@@ -76,21 +75,21 @@ class SplitArrays:
 
     @cached_property
     def first(self) -> NDArray[np.int64]:
-        """Where each part's pixels begin."""
+        """Index of each part's first pixel."""
         return _starts(part.height * part.width for part in self.parts)
 
     @cached_property
     def first_anchor(self) -> NDArray[np.int64]:
-        """Where each part's anchors begin."""
+        """Index of each part's first anchor."""
         return _starts(part.anchors for part in self.parts)
 
-    def picture(self, pixels: NDArray[Kind], index: int) -> NDArray[Kind]:
-        """A part's share of an array that has a row a pixel, as it lies on the ground: (y, x, …)."""
+    def image(self, pixels: NDArray[Kind], index: int) -> NDArray[Kind]:
+        """The image (y, x, …) of a part from an array (pixel, …)."""
         part, first = self.parts[index], self.first[index]
         return pixels[first : first + part.height * part.width].reshape(part.height, part.width, *pixels.shape[1:])
 
     def truth(self, columns: Sequence[int]) -> NDArray[np.uint8]:
-        """(pixel): the label, 255 also where one of the store's bands at these positions was not observed."""
+        """The label (pixel), 255 also where one of the bands at these indices was not observed."""
         wanted = sum(1 << column for column in columns)
         return np.where(self.seen & wanted == wanted, self.label, np.uint8(IGNORE))
 
@@ -107,24 +106,23 @@ class Tiles:
 
     @cached_property
     def info(self) -> TilesInfo:
-        """What `tiles.json` says."""
         return TilesInfo.model_validate_json((self.folder / TILES_FILE).read_text())
 
     def normalisation(self, bands: Sequence[str]) -> Normalisation:
-        """What made the z-scores of a band set, in its order."""
         return normalisation(self.info.moments, bands)
 
     def split(self, role: str) -> SplitArrays:
-        """The parts of a role, in the order of the cases."""
         arrays = {
-            name: np.load(self.folder / f"{role}.{name}.npy", mmap_mode="c", allow_pickle=False)  # torch wants to write
+            name: np.load(
+                self.folder / f"{role}.{name}.npy", mmap_mode="c", allow_pickle=False
+            )  # torch needs a writable array
             for name in ("values", "seen", "label", "anchors")
         }
         return SplitArrays(**arrays, parts=[part for part in self.info.parts if part.role == role])
 
 
 class TileCases(Stage):
-    """The training store of the cases of each role, by case id."""
+    """Writes the training store; `stacks` are by role and case id."""
 
     name: ClassVar[str] = "tile"
     version: ClassVar[int] = 3
@@ -136,14 +134,13 @@ class TileCases(Stage):
     stacks: dict[str, dict[str, Artifact]]
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write the store; raises as `tile`."""
         tile(self.bands, open_stacks(self.stacks, store), folder)
 
 
 def tile(bands: Sequence[str], stacks: dict[str, list[Stack]], folder: Path) -> None:
-    """Write the store of the stacks by role into an empty folder.
+    """Write the training store of the stacks by role into an empty folder.
 
-    Raises BandError where a stack lacks a band, TrainingError where one has no label or none holds a landslide.
+    BandError if a stack lacks a band, TrainingError if a stack has no label or a role no landslide.
     """
     for stack in (stack for group in stacks.values() for stack in group):
         band_indices(bands, stack.info.bands, f"case {stack.info.case.id}")
@@ -170,11 +167,11 @@ def _write_group(
     seen = np.lib.format.open_memmap(folder / f"{role}.seen.npy", "w+", "int64", shape[:1])
     for (stack, name, label), start in zip(track(labelled, f"Cutting tiles, {role}"), first, strict=True):
         pixels = slice(start, start + label.size)
-        picture, bits = values[pixels].reshape(*label.shape, -1), seen[pixels].reshape(label.shape)
+        image, bits = values[pixels].reshape(*label.shape, -1), seen[pixels].reshape(label.shape)
         with stack.reader(name) as reader:
             for roi in blocks(label.shape, READ_SIDE):
                 block = reader.read(bands, roi)
-                picture[roi] = block.transpose(1, 2, 0)
+                image[roi] = block.transpose(1, 2, 0)
                 bits[roi] = sum(np.isfinite(plane).astype("int64") << index for index, plane in enumerate(block))
                 if role == "train":
                     moments |= {band: moments[band].add(plane) for band, plane in zip(bands, block, strict=True)}
@@ -182,19 +179,14 @@ def _write_group(
     seen.flush()
     return [
         TilePart(
-            case=stack.info.case.id,
-            part=name,
-            role=role,
-            height=label.shape[0],
-            width=label.shape[1],
+            case=stack.info.case.id, part=name, role=role, height=label.shape[0], width=label.shape[1],
             anchors=len(found),
         )
         for (stack, name, label), found in zip(labelled, anchors, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _normalise(path: Path, scale: Normalisation) -> None:
-    """Turn raw values into z-scores, in place."""
     values = np.load(path, mmap_mode="r+", allow_pickle=False)
     for start in range(0, len(values), READ_SIDE**2):
         part = values[start : start + READ_SIDE**2]
@@ -216,5 +208,5 @@ def _refuse_unusable(parts: list[TilePart], moments: dict[str, Moments]) -> None
         if not any(part.anchors for part in parts if part.role == role):
             cases = sorted({part.case for part in parts if part.role == role})
             raise TrainingError(f"the {role} cases {cases} hold no landslide pixel. Check their inventories and areas")
-    if blind := [band for band, moment in moments.items() if not moment.count]:
-        raise BandError(f"the training cases have no value at all in {blind}. Leave these bands out of the band sets")
+    if empty := [band for band, moment in moments.items() if not moment.count]:
+        raise BandError(f"the training cases have no value at all in {empty}. Leave these bands out of the band sets")

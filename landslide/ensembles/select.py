@@ -1,5 +1,6 @@
-"""The select stage: from validation cases alone, what each way of choosing members makes of them: weights, calibration,
-threshold, confidence classes. `selection.json` holds them side by side.
+"""The select stage: weights, calibration, threshold and confidence classes by every selector, from validation cases.
+
+The choices of all selectors are written into `selection.json`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 SELECTION_FILE = "selection.json"
 PAPER, AUTO = "paper", "auto"
-BEST_SELECTOR = "stacked"  # of the ways where several events validate: docs/evaluation.md
-FEWEST_VALIDATION_CASES = 3  # validation cases, below which weights, calibration and threshold are one event's
+BEST_SELECTOR = "stacked"  # with several validation events: docs/evaluation.md
+MIN_VALIDATION_CASES = 3  # for weights, calibration and threshold to hold on other events
 
 Kind = Literal["none", "platt", "isotonic"]
 FITS: dict[str, type[calibration.Platt | calibration.Isotonic]] = {
@@ -39,7 +40,7 @@ FITS: dict[str, type[calibration.Platt | calibration.Isotonic]] = {
 
 
 class Rules(Keyed):
-    """What is asked of every choice."""
+    """The settings of all choices."""
 
     size: Annotated[int, Field(ge=1)]
     calibration: Kind
@@ -48,8 +49,8 @@ class Rules(Keyed):
 
 
 class Choice(Keyed):
-    """What a way made: weights by member's key, zeros left out, in the order of rank; the threshold is one of
-    calibrated probabilities. `effective` and `held_out_f1` are as in `selection.Row`.
+    """The result of a selector: weights by member key in the order of rank, without zeros. The threshold applies to
+    calibrated probabilities. `effective` and `held_out_f1` are as in `selectors.SelectorSummary`.
     """
 
     selector: str
@@ -61,15 +62,14 @@ class Choice(Keyed):
     effective: float
     held_out_f1: float | None = None
 
-    def vote(self, members: Sequence[str]) -> Combiner:
-        """As a vote of a library's members, in its order."""
+    def combiner(self, members: Sequence[str]) -> Combiner:
         weights = np.array([self.weights.get(member, 0.0) for member in members])
         return Combiner(weights, self.scale, self.calibration, self.threshold)
 
 
 class Selection(BaseModel):
-    """`selection.json`. The first choice is the published way: the best `size` by validation F1, equal votes, cut at
-    0.5, not calibrated.
+    """`selection.json`. The first choice is the paper's: the best `size` members by validation F1, with equal weights,
+    threshold 0.5 and no calibration.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,26 +79,27 @@ class Selection(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Selection:
-        """InputError if the folder holds none."""
+        """Read a folder's selection; InputError if it has none."""
         try:
             return cls.model_validate_json((folder / SELECTION_FILE).read_text())
         except (OSError, ValueError) as error:
-            raise InputError(f"{folder / SELECTION_FILE} is no selection: {error}. Select anew") from error
+            raise InputError(
+                f"{folder / SELECTION_FILE} is not a readable selection: {error}. Train the experiment again"
+            ) from error
 
-    def of(self, way: str) -> Choice:
-        """What a way made."""
-        return next(choice for choice in self.choices if choice.selector == way)
+    def of(self, selector: str) -> Choice:
+        return next(choice for choice in self.choices if choice.selector == selector)
 
 
-def decided(way: str, validating: int) -> str:
-    """What `auto` stands for, given how many cases validate; any other way is itself."""
-    if way != AUTO:
-        return way
-    return BEST_SELECTOR if validating >= FEWEST_VALIDATION_CASES else PAPER
+def resolve_selector(selector: str, validation_cases: int) -> str:
+    """Replace `auto` by a selector, given the number of validation cases."""
+    if selector != AUTO:
+        return selector
+    return BEST_SELECTOR if validation_cases >= MIN_VALIDATION_CASES else PAPER
 
 
 class SelectMembers(Stage):
-    """What each selector makes of the validation cases; `members` are keys in the order of rank."""
+    """Applies every selector to the validation cases; `members` are keys in the order of rank."""
 
     name: ClassVar[str] = "select"
     version: ClassVar[int] = 2
@@ -114,32 +115,30 @@ class SelectMembers(Stage):
 
     @property
     def title(self) -> str:
-        """`select simulated-world-all`."""
         return f"{self.name} {self.experiment}"
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Write `selection.json`; raises as `select`."""
         select(Library.of(self.members, self.cases, store), self.rules, folder)
 
 
 def select(validation: Library, rules: Rules, folder: Path) -> None:
-    """Write `selection.json`; the library's members are in the order of rank.
+    """Write `selection.json`; the library's members must be in the order of rank.
 
-    InputError where the validation cases have no landslide, or nothing else, or the rule has no threshold.
+    InputError if the validation cases have no landslide or nothing else, or the threshold rule finds no threshold.
     """
     weights, rows = select_all(validation, Options(size=rules.size, seed=rules.seed))
     best = np.arange(len(validation.members)) < rules.size
-    weights["top"] = best / best.sum()  # the training's own ranking
-    votes = _votes(validation, [row.scale for row in rows], list(weights.values()), rules)
-    votes = [Combiner(weights["top"]), *votes]
-    classes = _confidence(validation, votes)
+    weights["top"] = best / best.sum()  # by validation F1 during training
+    combiners = _combiners(validation, [row.scale for row in rows], list(weights.values()), rules)
+    combiners = [Combiner(weights["top"]), *combiners]
+    classes = _confidence(validation, combiners)
     names, held_out = [PAPER, *weights], [None, *(row.held_out_f1 for row in rows)]
     choices = [
         Choice(
-            selector=name, scale=vote.scale, weights=_named(vote.weights, validation), calibration=vote.calibration,
-            threshold=vote.threshold, confidence=confidence, effective=effective_size(vote.weights), held_out_f1=f1,
+            selector=name, scale=one.scale, weights=_named(one.weights, validation), calibration=one.calibration,
+            threshold=one.threshold, confidence=confidence, effective=effective_size(one.weights), held_out_f1=f1,
         )
-        for name, vote, confidence, f1 in zip(names, votes, classes, held_out, strict=True)
+        for name, one, confidence, f1 in zip(names, combiners, classes, held_out, strict=True)
     ]  # fmt: skip
     selection = Selection(validation=list(validation.cases), choices=choices)
     (folder / SELECTION_FILE).write_text(selection.model_dump_json(indent=1))
@@ -149,22 +148,21 @@ def _named(weights: Floats, library: Library) -> dict[str, float]:
     return {member: float(weight) for member, weight in zip(library.members, weights, strict=True) if weight > 0}
 
 
-def _votes(validation: Library, scales: Sequence[Scale], weights: Sequence[Floats], rules: Rules) -> list[Combiner]:
-    """Each with its calibration and threshold."""
+def _combiners(validation: Library, scales: Sequence[Scale], weights: Sequence[Floats], rules: Rules) -> list[Combiner]:
+    """The combiner of each weighting, with its calibration and threshold."""
     by_case = histograms(validation, np.stack(weights), scales, reliability.bin_of, reliability.BINS)
-    votes = []
+    combiners = []
     for counted, scale, weight in zip(np.sum(list(by_case.values()), 0), scales, weights, strict=True):
         fitted = None if rules.calibration == "none" else FITS[rules.calibration].fit(counted)
         threshold = threshold_of(rules.threshold, calibration.forecasts(fitted), counted)
-        votes.append(Combiner(weight, scale, fitted, threshold))
-    return votes
+        combiners.append(Combiner(weight, scale, fitted, threshold))
+    return combiners
 
 
-def _confidence(validation: Library, votes: Sequence[Combiner]) -> list[ConfidenceThresholds | None]:
-    """Of each vote, the confidence classes."""
-    found: list[list[Patches]] = [[] for _ in votes]
+def _confidence(validation: Library, combiners: Sequence[Combiner]) -> list[ConfidenceThresholds | None]:
+    found: list[list[Patches]] = [[] for _ in combiners]
     for case in validation.cases:
-        for picture in scene_predictions(validation, case, votes):
-            for vote, probability, patches in zip(votes, picture.probabilities, found, strict=True):
-                patches.append(Patches.of(probability, probability > vote.threshold, picture.truth))
+        for scene in scene_predictions(validation, case, combiners):
+            for one, probability, patches in zip(combiners, scene.probabilities, found, strict=True):
+                patches.append(Patches.of(probability, probability > one.threshold, scene.truth))
     return [confidence_thresholds(Patches.pooled(patches)) for patches in found]

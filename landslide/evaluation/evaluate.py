@@ -131,7 +131,7 @@ class _Accumulators:
 
     def __init__(self, library: Library, choices: Sequence[Choice]) -> None:
         members = len(library.members)
-        by_selector = {choice.selector: choice.vote(library.members) for choice in choices}
+        by_selector = {choice.selector: choice.combiner(library.members) for choice in choices}
         self._sizes = sorted({*(k for k in SIZES if k < members), members})
         by_size = [Combiner((np.arange(members) < k).astype("float64"), threshold=THRESHOLD) for k in self._sizes]
         delivered = by_selector[choices[0].selector]

@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from landslide.datasets.stack import Stack
+    from landslide.datasets.stack import Stack, StackReader
     from landslide.ensembles.ensemble import Ensemble, EnsembleMember
     from landslide.ensembles.scale import Scale
     from landslide.geo.grid import Roi
-    from landslide.datasets.stack import StackReader
     from landslide.mapping.summary import MapOptions
     from landslide.models.inference import Read
 

@@ -1,14 +1,14 @@
-"""Intervals of scores by the bootstrap, over landslides and over events.
+"""Confidence intervals of scores by the cluster bootstrap, over landslides or over events.
 
-Pixels of one landslide are found or missed together, so they are not independent trials; landslides nearly are. A unit
-is a patch of truth and of what was mapped there, as one where they touch. A false alarm is a unit of its own; what is
-neither true nor mapped is cut into square blocks, which hold true negatives alone.
+Pixels of one landslide are detected or missed together, so they are not independent; landslides nearly are. The unit
+that is resampled is therefore an 8-connected patch of pixels that are true or mapped. A false alarm is a unit of its
+own. Pixels that are neither true nor mapped are divided into square blocks, which contribute true negatives only.
 
-*Over landslides*: each event's units are drawn with replacement, as many as it has. It answers: how certain is the
-score of these events? *Over events*: events are drawn with replacement, then units within each. It answers: how would
-the map do on other events? That interval is wider, and fewer than three events have none.
+*Over landslides*: the units of each event are drawn with replacement, as many as the event has. The interval is the
+uncertainty of the score of these events. *Over events*: events are drawn with replacement, then units within each. The
+interval is that of the score on other events; it is wider and needs at least three events.
 
-Equal units are drawn as one row whose weight is their number: the distribution is the same, thousands of blocks of true
+Identical units are drawn as one row with a multinomial count: the distribution is the same, thousands of blocks of true
 negatives become one row, and the order of units has no effect.
 """
 
@@ -60,9 +60,9 @@ class Resampled:
     def interval(self, score: Score, level: float = LEVEL) -> Interval | None:
         """The percentile interval of a score of the sums.
 
-        None where the score itself is undefined, where it is in more than one resample of twenty, and over fewer than
-        three events. Over events the percentiles lie further out, as Student's t does from the normal and n − 1 from n
-        (Hesterberg 2015, The American Statistician 69, expanded percentiles): plain ones are too narrow for few events.
+        None if the score is undefined, if it is undefined in more than 5 % of the resamples, or over fewer than three
+        events. Over events the percentiles are expanded, with Student's t and n − 1 (Hesterberg 2015, The American
+        Statistician 69), because plain percentiles are too narrow for few events.
         """
         value, values = float(score(self.whole)), score(self.draws)
         defined = values[np.isfinite(values)]

@@ -1,7 +1,6 @@
-"""The models that the method's paper published (zenodo.org/records/13471162), as ensembles of ours.
+"""Import of the models published with the method's paper (zenodo.org/records/13471162).
 
-`import_models` reads the four folders of models as they lie in the archive. The checkpoints are pickles from the
-internet: `unpickle` reads them with a machine that calls nothing.
+The checkpoints are pickles from the internet: `unpickle` interprets them without calling any function.
 """
 
 from landslide.pretrained.importer import import_models

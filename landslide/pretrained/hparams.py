@@ -1,4 +1,4 @@
-"""`hparams.yaml` of a published model: what it is, in the words of the program that trained it."""
+"""`hparams.yaml` of a published model: its network, loss and data, as written by the authors' training program."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from landslide.cases.fields import load
 from landslide.models.architectures import ARCHITECTURES, check_encoder
 
-CHANNELS = 15  # of a scene in the archive
-LOSSES = {  # segmentation-models-pytorch's names, by which they are published: ours
+CHANNELS = 15  # bands of a scene in the archive
+LOSSES = {  # class in segmentation-models-pytorch: name in this project
     "SoftBCEWithLogitsLoss": "bce",
     "DiceLoss": "dice",
     "JaccardLoss": "jaccard",
@@ -39,20 +39,20 @@ def _encoder(name: str) -> str:
     return name
 
 
-def _some_once(channels: list[int]) -> list[int]:
+def _distinct(channels: list[int]) -> list[int]:
     if not channels or len(set(channels)) != len(channels):
         raise ValueError("give each channel once, and at least one")
     return channels
 
 
 class _Part(BaseModel):
-    """A section of the file; what it says beyond the fields belongs to training."""
+    """A section of the file. Other keys are ignored: they only matter for training."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Net(_Part):
-    """Anything else here would make another network than `landslide.models.architectures.build` does."""
+    """The network. Unknown keys are refused: `landslide.models.architectures.build` would ignore them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,9 +84,9 @@ class Model(_Part):
 
 
 class Data(_Part):
-    """`channels`: positions among the bands of a scene, in the order the network takes them; all without it."""
+    """`channels` are the indices of the network's input bands among the scene's bands; None means all."""
 
-    channels: Annotated[list[Annotated[int, Field(ge=0, lt=CHANNELS)]], AfterValidator(_some_once)] | None = None
+    channels: Annotated[list[Annotated[int, Field(ge=0, lt=CHANNELS)]], AfterValidator(_distinct)] | None = None
 
 
 class Settings(_Part):
@@ -98,10 +98,9 @@ class Settings(_Part):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Positions of the bands that the network takes."""
         return tuple(range(CHANNELS)) if self.data.channels is None else tuple(self.data.channels)
 
 
 def load_settings(path: Path) -> Settings:
-    """Read the file; InputError names it, the key and the value that is wrong."""
+    """Read the file; InputError with the file, the key and the value that is wrong."""
     return load(Settings, path)

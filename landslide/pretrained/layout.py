@@ -1,4 +1,4 @@
-"""Where the published models lie: `<ensemble>/<number>/`, each with its checkpoints, its settings and its events."""
+"""The layout of the published models: `<ensemble>/<number>/` with checkpoints, settings and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landslide.pretrained.tensorboard import best_score
 from landslide.progress import track
 
 CHECKPOINTS, EVENTS, SETTINGS = "checkpoints", "tensorboard/version_0", "hparams.yaml"
-SETS = {  # the paper's, by the positions of their bands in a scene
+BAND_SETS = {  # the paper's band sets, by the indices of their bands in a scene
     tuple(range(9)): "s1",
     (13, 14): "s2",
     (*range(9), 13, 14): "s1s2",
@@ -28,28 +28,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Published:
-    """A model as it lies in the archive; `score` is its best F1 on the validation scenes."""
+    """A model in the archive; `score` is its best F1 on the validation scenes."""
 
     folder: Path
     settings: Settings
     score: float
 
     def spec(self, bands: Sequence[str]) -> MemberSpec:
-        """Its point of the grid; `bands` are those of a scene."""
+        """The model's specification; `bands` are the names of a scene's bands."""
         model = self.settings.model
         return MemberSpec(
-            architecture=model.net.architecture,
-            loss=model.loss.name,
-            learning_rate=model.optimizer.lr,
-            bands=tuple(bands[channel] for channel in self.settings.channels),
-            encoder=model.net.encoder_name,
+            architecture=model.net.architecture, loss=model.loss.name, learning_rate=model.optimizer.lr,
+            bands=tuple(bands[channel] for channel in self.settings.channels), encoder=model.net.encoder_name,
             **({} if self.settings.seed is None else {"seed": self.settings.seed}),
-        )
+        )  # fmt: skip
 
     def checkpoint(self) -> Path:
-        """`epoch_<NNN>.ckpt`, which is the best epoch; of several the last, since one is written when it is better
-        than all before; without any `last.ckpt`, where training ended.
-        """
+        """The best epoch: the last `epoch_<NNN>.ckpt`, written at each improvement, or else `last.ckpt`."""
         folder = self.folder / CHECKPOINTS
         found = {match: path for path in folder.glob("*.ckpt") if (match := EPOCH.fullmatch(path.name))}
         if found:
@@ -71,9 +66,9 @@ class Group:
 
 
 def find_groups(folder: Path) -> list[Group]:
-    """The ensembles in a folder, which is one of the archive's four or holds them; InputError if there is none.
+    """The ensembles in one of the archive's four folders, or in the folder that contains them.
 
-    Every model's settings and events are read, and no checkpoint. InputError names a folder that lacks one of them.
+    Reads every model's settings and events, but no checkpoint. InputError if there is no ensemble or a file is missing.
     """
     ensembles = [folder] if _numbered(folder) else [path for path in _subfolders(folder) if _numbered(path)]
     if not ensembles:
@@ -83,13 +78,13 @@ def find_groups(folder: Path) -> list[Group]:
         )
     groups = [_group(ensemble) for ensemble in ensembles]
     names = [group.name for group in groups]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"{folder} holds more than one ensemble of {sorted(twice)}. Give the folder of one")
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise InputError(f"{folder} holds more than one ensemble of {sorted(repeated)}. Give the folder of one")
     return groups
 
 
 def _group(folder: Path) -> Group:
-    """By score, best first, ties by number, as the published program ranks them."""
+    """The models by score, best first, ties by number, as in the authors' program."""
     models = [_published(path) for path in track(_numbered(folder), f"Reading {folder.name}")]
     channels = {model.settings.channels for model in models}
     if len(channels) > 1:
@@ -97,26 +92,26 @@ def _group(folder: Path) -> Group:
             f"{folder} holds models of different bands: {sorted(channels)}. Sort them into folders by band"
         )
     (one,) = channels
-    if one not in SETS:
+    if one not in BAND_SETS:
         raise InputError(
             f"{folder} holds models of the bands {list(one)}, which is no band set of the paper. Leave it out"
         )
-    return Group(SETS[one], one, sorted(models, key=lambda model: -model.score))
+    return Group(BAND_SETS[one], one, sorted(models, key=lambda model: -model.score))
 
 
 def _published(folder: Path) -> Published:
     settings = load_settings(folder / EVENTS / SETTINGS)
-    told, named = settings.model.net.in_channels, len(settings.channels)
-    if told != named:
+    stated, named = settings.model.net.in_channels, len(settings.channels)
+    if stated != named:
         raise InputError(
-            f"{folder / EVENTS / SETTINGS}: model.net.in_channels is {told} but data.channels names {named} bands. "
+            f"{folder / EVENTS / SETTINGS}: model.net.in_channels is {stated} but data.channels names {named} bands. "
             "Unpack the model's folder again"
         )
     return Published(folder, settings, best_score(folder / EVENTS))
 
 
 def _numbered(folder: Path) -> list[Path]:
-    """Folders of models by number."""
+    """The folders of models, ordered by number."""
     found = [path for path in _subfolders(folder) if path.name.isdecimal() and (path / CHECKPOINTS).is_dir()]
     return sorted(found, key=lambda path: int(path.name))
 

@@ -1,8 +1,8 @@
-"""Mean and standard deviation of the archive's scenes, by which the published models were normalised.
+"""Mean and standard deviation of the archive's scenes, the normalisation of the published models.
 
-They are not published with the models: the program that trained them took them from all scenes of `train_val/input`
-before it split them, NaN left out, with the standard deviation of the population. It added up in float32 where we use
-float64 and merge moments, so the last digits differ.
+They are not published with the models. The authors' program computed them over all scenes of `train_val/input`, before
+the split, without NaN, with the population standard deviation. It used float32, this module merges float64 moments, so
+the last digits differ.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from landslide.sources.archive import archive_parts, read_image
 
 SCENES, FOLDER = 20, "train_val"
 READ_SIDE = 1024
-ASSUMED = BAND_SETS["all"]  # the groups lie so in the archive (0–8 Sentinel-1, 13–14 Sentinel-2); within them unknown
+ASSUMED = BAND_SETS["all"]  # 0–8 Sentinel-1, 9–12 terrain, 13–14 Sentinel-2; the order within each is not published
 
 log = logging.getLogger(__name__)
 
 
 def archive_bands(names: Sequence[str] | None) -> tuple[str, ...]:
-    """Our names of the archive's 15 bands, in its order; BandError for another number or an unknown name.
+    """The names of the archive's 15 bands, in its order; BandError for another number or an unknown name.
 
-    Without names they are taken to be in our own order. The published settings fix which are Sentinel-1, terrain and
-    Sentinel-2, but nothing published says the order within each.
+    Without names, `ASSUMED` is used with a warning: the published settings only tell which bands are of Sentinel-1,
+    terrain and Sentinel-2, not the order within each.
     """
     if names is None:
         log.warning(
@@ -47,9 +47,9 @@ def archive_bands(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def moments(archive: Path, bands: Sequence[str]) -> tuple[list[str], list[Moments]]:
-    """The names of the scenes in `train_val`, and over all of them the moments of each band, in the band's unit.
+    """The names of the scenes in `train_val`, and the moments of each band over all of them, in the band's unit.
 
-    InputError if the archive has no such folder or a band no value; SourceError for a scene that cannot be read.
+    InputError if the folder is missing or a band has no value; SourceError for an unreadable scene.
     """
     folder = archive / FOLDER
     if not (folder / "input").is_dir():
@@ -72,6 +72,6 @@ def moments(archive: Path, bands: Sequence[str]) -> tuple[list[str], list[Moment
 
 
 def normalisation(total: Sequence[Moments], channels: Sequence[int]) -> Normalisation:
-    """Mean and standard deviation of the bands at these positions."""
+    """Mean and standard deviation of the bands at these indices."""
     chosen = [total[channel] for channel in channels]
     return Normalisation(mean=tuple(one.mean for one in chosen), std=tuple(one.std for one in chosen))

@@ -1,9 +1,9 @@
-"""What TensorBoard's event files tell of a model's validation: the values of one tag, read without TensorBoard.
+"""Scalars of a tag from TensorBoard event files, read without TensorBoard.
 
-A file is a row of records: the length (uint64), its checksum, the data, their checksum, all little-endian; a checksum
-is a masked CRC-32C. The data of a record are an `Event` in the wire format of protocol buffers, of which these fields
-matter: Event.summary 5, Summary.value 1, Value.tag 1, Value.simple_value 2, Value.tensor 8, TensorProto.tensor_content
-4, .float_val 5, .double_val 6.
+A file is a sequence of records: length (uint64), its checksum, data, their checksum, all little-endian; a checksum is a
+masked CRC-32C. The data are an `Event` in the protocol buffers wire format, of which these fields are used:
+Event.summary 5, Summary.value 1, Value.tag 1, Value.simple_value 2, Value.tensor 8, TensorProto.tensor_content 4,
+.float_val 5, .double_val 6.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from typing import BinaryIO
 from landslide.errors import InputError
 
 BEST = "val/f1_best"
-LARGEST = 65536  # bytes of a record that may hold a scalar; pictures are passed over
-POLYNOMIAL = 0x82F63B78  # Castagnoli's, bits reversed
+MAX_SCALAR_BYTES = 65536  # larger records are images and are skipped
+POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), bits reversed
 MASK = 0xA282EAD8
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
-Field = tuple[int, int, bytes]  # number, wire type, and the bytes of what is not a varint
+Field = tuple[int, int, bytes]  # number, wire type, bytes (empty for a varint)
 
 log = logging.getLogger(__name__)
 
 
 def best_score(folder: Path, tag: str = BEST) -> float:
-    """The greatest value of a tag in all event files of a folder; InputError if there is none, or one is damaged.
+    """The maximum of a tag over all event files of a folder. A truncated last record is skipped.
 
-    A last record that was cut off, as when a run was killed, is left out.
+    InputError if the folder has no value, or a file is damaged.
     """
     files = sorted(folder.glob("events.out.tfevents.*"))
     values = [value for file in files for value in scalars(file, tag) if not math.isnan(value)]
@@ -43,7 +43,7 @@ def best_score(folder: Path, tag: str = BEST) -> float:
 
 
 def scalars(path: Path, tag: str) -> list[float]:
-    """The values of a tag in the order written; InputError if the file is damaged."""
+    """The values of a tag in order; InputError if the file is damaged."""
     found = []
     try:
         with path.open("rb") as file:
@@ -57,7 +57,7 @@ def scalars(path: Path, tag: str) -> list[float]:
 
 
 def _records(file: BinaryIO, path: Path, wanted: bytes) -> Iterator[bytes]:
-    """The data of the records that hold the bytes `wanted`."""
+    """The data of the records that contain the bytes `wanted`."""
     size, start = path.stat().st_size, 0
     while start + 12 <= size:
         head = file.read(12)
@@ -68,7 +68,7 @@ def _records(file: BinaryIO, path: Path, wanted: bytes) -> Iterator[bytes]:
         if start > size:
             log.warning("%s: the last record is cut off and left out", path)
             return
-        if length > LARGEST:
+        if length > MAX_SCALAR_BYTES:
             file.seek(start)
             continue
         data, checksum = file.read(length), int.from_bytes(file.read(4), "little")
@@ -79,7 +79,6 @@ def _records(file: BinaryIO, path: Path, wanted: bytes) -> Iterator[bytes]:
 
 
 def _summary(event: bytes) -> Iterator[tuple[bytes, float]]:
-    """Tag and number of each scalar in an event."""
     for summary in _each(event, 5):
         for value in _each(summary, 1):
             fields = list(_fields(value))
@@ -92,7 +91,7 @@ def _summary(event: bytes) -> Iterator[tuple[bytes, float]]:
 
 
 def _tensor(tensor: bytes) -> Iterator[float]:
-    """The number in a tensor of one number: as its content, 4 or 8 bytes, or as a list of float or of double."""
+    """The value of a scalar tensor, stored as content of 4 or 8 bytes or as a list of one float or double."""
     for number, _, data in _fields(tensor):
         if number in (4, 5, 6) and len(data) in (4, 8):
             yield struct.unpack("<f" if len(data) == 4 else "<d", data)[0]
@@ -103,40 +102,40 @@ def _each(message: bytes, wanted: int) -> list[bytes]:
 
 
 def _fields(message: bytes) -> Iterator[Field]:
-    """The fields of a message; ValueError if one reaches beyond its end or has a wire type that is none."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
+    """The fields of a message; ValueError if one exceeds the message or has an unknown wire type."""
+    offset = 0
+    while offset < len(message):
+        key, offset = _varint(message, offset)
         number, wire = key >> 3, key & 7
         if wire == VARINT:
-            _, place = _varint(message, place)
+            _, offset = _varint(message, offset)
             yield number, wire, b""
             continue
         if wire == BYTES:
-            length, place = _varint(message, place)
+            length, offset = _varint(message, offset)
         elif wire in (FIXED32, FIXED64):
             length = 4 if wire == FIXED32 else 8
         else:
             raise ValueError(f"wire type {wire}")
-        if place + length > len(message):
+        if offset + length > len(message):
             raise ValueError("a field reaches beyond its message")
-        yield number, wire, message[place : place + length]
-        place += length
+        yield number, wire, message[offset : offset + length]
+        offset += length
 
 
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, least first, and the place after it."""
+def _varint(message: bytes, offset: int) -> tuple[int, int]:
+    """A variable-length integer (seven bits per byte, least significant first) and the offset after it."""
     value = shift = 0
     while True:
-        byte = message[place]
+        byte = message[offset]
         value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
+        offset, shift = offset + 1, shift + 7
         if byte < 0x80:
-            return value, place
+            return value, offset
 
 
 def _checksums() -> list[int]:
-    """CRC-32C of each byte."""
+    """The CRC-32C lookup table."""
     table = []
     for byte in range(256):
         for _ in range(8):
@@ -149,7 +148,7 @@ _TABLE = _checksums()
 
 
 def _masked(data: bytes) -> int:
-    """CRC-32C, turned by 15 bits and shifted, as the records have it."""
+    """The masked CRC-32C of TensorBoard records: rotated right by 15 bits, plus a constant."""
     value = 0xFFFFFFFF
     for byte in data:
         value = _TABLE[(value ^ byte) & 0xFF] ^ value >> 8

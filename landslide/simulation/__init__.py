@@ -1,1 +1,1 @@
-"""A synthetic world and a loopback Earth Engine that serves it: for the demo and the tests."""
+"""A synthetic world and a loopback Earth Engine that serves it, for the demo, the studies and the tests."""

@@ -3,7 +3,6 @@
 A format is one reader, a row in `FORMATS`: it lists the parts of a folder and opens one. Everything else is shared.
 """
 
-import importlib.util
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +23,7 @@ from landslide.bands import BAND_SETS
 from landslide.cases.case import Case
 from landslide.cases.sources import ArchiveSource
 from landslide.errors import BandError, SourceError
+from landslide.extras import require
 from landslide.geo.grid import Roi, blocks
 from landslide.geo.raster import allow_no_georeference, window_of
 from landslide.progress import track
@@ -241,8 +241,7 @@ def _paired(images: dict[str, Path], masks: dict[str, Path]) -> dict[str, Pair]:
 
 def _chips(folder: Path) -> dict[str, Pair]:
     """Chips by number; masks may be missing, as in the set's own validation and test folders."""
-    if importlib.util.find_spec("h5py") is None:
-        raise SourceError("chips of Landslide4Sense need a package that is not installed: pip install h5py")
+    require("h5py", "archives", "chips of Landslide4Sense")
     images, masks = (
         _named(folder.rglob(f"{kind}_*.h5"), lambda path: path.stem.partition("_")[2]) for kind in ("image", "mask")
     )
@@ -253,7 +252,7 @@ def _chips(folder: Path) -> dict[str, Pair]:
 
 
 def _hdf5(path: Path) -> Any:
-    """A chip's file, open for reading; h5py is an optional package."""
+    """A chip's file, open for reading; h5py comes with the extra `archives`."""
     import h5py
 
     return h5py.File(path)

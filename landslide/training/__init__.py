@@ -1,4 +1,4 @@
-"""Training: one member from tiles to weights, and the process it runs in.
+"""Training of one member: the trainer, the worker processes that run it, and trials before it (`tuning/`).
 
-`python -m landslide.training` is a process that trains members; `process.Trainers` starts and watches them.
+A worker is the process `python -m landslide.training.workers`; `workers.pool.WorkerPool` starts and monitors workers.
 """

@@ -1,6 +1,6 @@
-"""What a killed member goes on from: one safetensors file, tensors and a line of JSON, there whole or not at all.
+"""Checkpoints from which the training of a killed member resumes: one safetensors file, written atomically.
 
-Everything random in an epoch follows from the seed and the epoch's number, so no generator's state needs keeping.
+All randomness of an epoch follows from the seed and the epoch's number, so no generator state is stored.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-SHARE = 0.01  # of a member's time goes into its checkpoints, at most
+MAX_TIME_SHARE = 0.01  # of a member's training time, for writing checkpoints
 STATE = "state"
 
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one member in a folder; without a folder there are none."""
+    """The checkpoint of one member in a folder; without a folder nothing is saved or loaded."""
 
     def __init__(self, folder: Path | None) -> None:
         self._path = None if folder is None else folder / CHECKPOINT_FILE
         self._last, self._cost = time.monotonic(), 0.0
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and state of the last checkpoint; None where there is none that can be read."""
+        """Tensors and state of the last checkpoint; None without a readable one."""
         if self._path is None or not self._path.exists():
             return None
         try:
@@ -44,16 +44,16 @@ class Checkpoints:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 state: dict[str, Any] = json.loads(file.metadata()[STATE])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            log.warning("%s cannot be read (%s): the member starts anew", self._path, error)
+            log.warning("%s cannot be read (%s): training starts again from epoch 1", self._path, error)
             return None
         return tensors, state
 
     def due(self) -> bool:
-        """Whether another checkpoint keeps within its share of the time, going by what the last one took."""
-        return self._path is not None and time.monotonic() - self._last >= self._cost / SHARE
+        """Whether a checkpoint as slow as the last one stays within `MAX_TIME_SHARE`."""
+        return self._path is not None and time.monotonic() - self._last >= self._cost / MAX_TIME_SHARE
 
     def save(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write one. A full disk costs a warning and this checkpoint, not the member."""
+        """Write the checkpoint. A failed write, as on a full disk, only logs a warning."""
         if self._path is None:
             return
         started = time.monotonic()

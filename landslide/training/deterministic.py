@@ -1,8 +1,7 @@
-"""Interpolation and pooling whose gradients add up in one order on a GPU, too.
+"""Bilinear interpolation and adaptive average pooling with deterministic gradients on a GPU.
 
-torch's own gradients of bilinear interpolation and of overlapping average pooling are added up there by whichever
-thread comes first. FPN, PSPNet, PAN and both DeepLabs then end elsewhere each time, by up to 0.03 of F1 after a short
-training; the other four repeat bit by bit in bfloat16.
+On a GPU torch sums the gradients of both with atomic additions, in no fixed order. FPN, PSPNet, PAN and both DeepLabs
+then differ from run to run, by up to 0.03 of F1 after a short training; the other four are reproducible in bfloat16.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     Resize = Callable[[Tensor, tuple[int, int]], Tensor]
 
 
-class Ordered(TorchFunctionMode):
-    """Within it both are products of a picture (n, channel, y, x) with a matrix a side, in float32.
+class DeterministicOps(TorchFunctionMode):
+    """Replaces both by float32 products of the image (n, channel, y, x) with one matrix along each side.
 
-    Matrices are kept from one call to the next, so that a step that has run before can be captured as a graph.
+    The matrices are cached, so that a step that has run before can be captured as a CUDA graph.
     """
 
     def __init__(self) -> None:
@@ -35,28 +34,26 @@ class Ordered(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        given = kwargs or {}
         if func is functional.interpolate:
-            picture, size, factor, mode, corners = _interpolation(*args, **given)
+            image, size, factor, mode, corners = _interpolation(*args, **(kwargs or {}))
             if mode == "bilinear":
-                wanted = size or [int(side * factor) for side in picture.shape[-2:]]
+                size = size or [int(side * factor) for side in image.shape[-2:]]
                 resize = partial(functional.interpolate, mode="bilinear", align_corners=corners)
-                return self._product(picture, wanted, resize, corners)
+                return self._product(image, size, resize, corners)
         if func is functional.adaptive_avg_pool2d:
-            picture, size = _pooling(*args, **given)
+            image, size = _pooling(*args, **(kwargs or {}))
             if size not in (1, (1, 1)):
-                return self._product(picture, size, functional.adaptive_avg_pool2d, "pool")
-        return func(*args, **given)
+                return self._product(image, size, functional.adaptive_avg_pool2d, "pool")
+        return func(*args, **(kwargs or {}))
 
-    def _product(self, picture: Tensor, size: Sequence[int], resize: Resize, key: object) -> Tensor:
-        height, width = picture.shape[-2:]
-        down = self._matrix(height, size[0], resize, key, picture.device)
-        across = self._matrix(width, size[1], resize, key, picture.device)
-        with torch.autocast(picture.device.type, enabled=False):
-            return down @ picture.float() @ across.T
+    def _product(self, image: Tensor, size: Sequence[int], resize: Resize, key: object) -> Tensor:
+        sides = zip(image.shape[-2:], size, strict=True)
+        rows, columns = (self._matrix(before, after, resize, key, image.device) for before, after in sides)
+        with torch.autocast(image.device.type, enabled=False):
+            return rows @ image.float() @ columns.T
 
     def _matrix(self, before: int, after: int, resize: Resize, key: object, device: torch.device) -> Tensor:
-        """(after, before): what resizing the rows of an identity makes of it."""
+        """The matrix (after, before) that resizes one side: the identity with its rows resized."""
         if (before, after, key) not in self._matrices:
             with torch.no_grad():
                 identity = torch.eye(before, device=device)[None, None]
@@ -65,18 +62,13 @@ class Ordered(TorchFunctionMode):
 
 
 def _interpolation(
-    input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = "nearest",
-    align_corners: Any = None,
-    *_: Any,
-    **__: Any,
-) -> tuple[Tensor, Any, Any, str, Any]:
-    """What `functional.interpolate` is asked for, however its arguments are given."""
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None,
+    *_: Any, **__: Any,
+) -> tuple[Tensor, Any, Any, str, Any]:  # fmt: skip
+    """The arguments of `functional.interpolate`, positional or by name."""
     return input, size, scale_factor, mode, align_corners
 
 
 def _pooling(input: Tensor, output_size: Any) -> tuple[Tensor, Any]:
-    """The same of `functional.adaptive_avg_pool2d`."""
+    """The arguments of `functional.adaptive_avg_pool2d`, positional or by name."""
     return input, output_size

@@ -1,4 +1,4 @@
-"""What a member is trained by, and what is told of it."""
+"""The training schedule of a member, and its records: `member.json` and the history of epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEMBER_FILE = "member.json"
 
 
 class Schedule(Keyed):
-    """How a member is trained: see `Experiment` for the meaning of each."""
+    """The hyperparameters of training; `Experiment` describes each."""
 
     epochs: int
     min_epochs: int
@@ -36,7 +36,7 @@ class Schedule(Keyed):
 
 
 class Epoch(BaseModel):
-    """What one epoch showed; the losses are means over batches and over validation scenes, None where not validated."""
+    """Losses are means over batches and over validation scenes; None where the epoch was not validated."""
 
     epoch: int
     learning_rate: float
@@ -58,6 +58,6 @@ class Member(BaseModel):
 
 
 def trained_member(key: str, folder: Path) -> TrainedMember:
-    """A finished member, from its artifact's folder."""
+    """Read a finished member from its artifact's folder."""
     member = Member.model_validate_json((folder / MEMBER_FILE).read_text())
     return TrainedMember(key=key, spec=member.spec, validation_f1=member.validation_f1, weights=folder / WEIGHTS)

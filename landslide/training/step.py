@@ -1,7 +1,7 @@
-"""One step of optimisation: a batch drawn, a forward and a backward pass, an update; on a GPU replayed as one graph.
+"""One optimisation step: load a batch, forward and backward pass, update. On a GPU it is replayed as a CUDA graph.
 
-A batch of four keeps a GPU busy for less time than launching its few hundred kernels takes. Captured as a graph they
-are launched at once. The first steps run one by one, which the capture needs and which changes no number.
+With small batches, launching a step's few hundred kernels takes longer than running them; a graph launches them at
+once. The first steps run without the graph, as warm-up for the capture; this does not change the results.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from landslide.models.inference import precision
-from landslide.training.deterministic import Ordered
+from landslide.training.deterministic import DeterministicOps
 from landslide.training.devices import is_gpu
 
 if TYPE_CHECKING:
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from landslide.models.losses import Loss
     from landslide.training.loader import Batch
 
-WARM = 3  # steps before the capture: libraries choose their kernels and allocate what they keep
+WARM_UP_STEPS = 3  # before the capture: libraries choose kernels and allocate workspaces
 
 
 def adam(network: nn.Module, rate: float, device: str) -> torch.optim.Optimizer:
-    """Adam in one pass over the weights, its rate where a graph that is replayed finds it."""
+    """Fused Adam. On a GPU the learning rate is a tensor, so that a replayed graph sees its changes."""
     on_gpu = is_gpu(device)
-    held = torch.tensor(rate, device=device) if on_gpu else rate
-    return torch.optim.Adam(network.parameters(), held, fused=True, capturable=on_gpu)
+    lr = torch.tensor(rate, device=device) if on_gpu else rate
+    return torch.optim.Adam(network.parameters(), lr, fused=True, capturable=on_gpu)
 
 
 @dataclass
 class Step:
-    """A network, what it learns from and how. `total` is the sum of the losses since it was last set to zero."""
+    """An optimisation step of a network. `total` is the sum of the losses since it was last set to zero."""
 
     network: Callable[[Tensor], Tensor]
-    feed: Callable[[Tensor], Batch]
+    loader: Callable[[Tensor], Batch]
     loss: Loss
     optimiser: torch.optim.Optimizer
     device: str
@@ -47,13 +47,15 @@ class Step:
 
     def __post_init__(self) -> None:
         self.total = torch.zeros((), device=self.device)
-        self._order: AbstractContextManager[object] = Ordered() if is_gpu(self.device) else nullcontext()
+        self._deterministic: AbstractContextManager[object] = (
+            DeterministicOps() if is_gpu(self.device) else nullcontext()
+        )
 
     def __call__(self, draws: Tensor) -> None:
-        """Learn from the batch of (n, 4) draws."""
-        batch = self.feed(draws)
+        """Train on the batch of the draws (n, 4)."""
+        batch = self.loader(draws)
         self.optimiser.zero_grad()
-        with precision(self.device, self.kind), self._order:
+        with precision(self.device, self.kind), self._deterministic:
             logits = self.network(batch.values)
         loss = self.loss(logits.float(), batch.target, batch.valid)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -62,7 +64,7 @@ class Step:
 
 
 class Graphed:
-    """A step on a GPU whose tiles lie there, too, captured as a CUDA graph after `WARM` steps."""
+    """A step captured as a CUDA graph after `WARM_UP_STEPS` steps. Its pixels must be on the GPU."""
 
     def __init__(self, step: Step) -> None:
         self._step = step
@@ -71,17 +73,17 @@ class Graphed:
         self._done = 0
 
     def __call__(self, draws: Tensor) -> None:
-        """Learn from the batch of (n, 4) draws, n always the same."""
+        """Train on the batch of the draws (n, 4); n must be the same in every call."""
         if self._draws is None:
             self._draws = draws.clone()
         self._draws.copy_(draws)
-        if self._done < WARM:
-            self._warm(self._draws)
+        if self._done < WARM_UP_STEPS:
+            self._warm_up(self._draws)
         else:
             self._replay(self._draws)
         self._done += 1
 
-    def _warm(self, draws: Tensor) -> None:
+    def _warm_up(self, draws: Tensor) -> None:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

@@ -1,4 +1,4 @@
-"""The train stage: one member of the grid, in a process of its own."""
+"""The train stage: one member of the grid, trained in a worker process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from landslide.artifacts.stage import Artifact, NotInKey, Stage
 from landslide.models.member import MemberSpec
 from landslide.training.records import Schedule
-from landslide.training.workers.pool import TRAINERS, Job
+from landslide.training.workers.pool import WORKER_POOL, Job
 from landslide.training.workers.slots import lease
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ log = logging.getLogger(__name__)
 
 
 class TrainMember(Stage):
-    """A trained member, or its first epochs up to `until`.
+    """Trains a member to its end, or up to the epoch `until`.
 
-    `processor` is `cpu` or `cuda`: arithmetic differs between them. Which GPU it is, and how many members share it,
-    changes nothing.
+    `processor` is `cpu` or `cuda`, whose results differ; the GPU and the number of members on it do not matter.
     """
 
     name: ClassVar[str] = "train"
@@ -52,12 +51,12 @@ class TrainMember(Stage):
         """The training of a member.
 
         Args:
-            label: What people call it, such as `all/Unet-dice-0.001`.
-            spec: What it is.
-            schedule: How it is trained.
+            label: Its name in messages, such as `all/Unet-dice-0.001`.
+            spec: Architecture, loss, learning rate, bands, seed.
+            schedule: The hyperparameters of training.
             tiles: The training store.
-            device: Where it is trained: `cpu`, `cuda` or `cuda:1`.
-            until: The epoch after which it stops, to be compared with others; None trains it to its end.
+            device: `cpu`, `cuda` or `cuda:1`.
+            until: The last epoch, for successive halving; None trains to the end.
         """
         processor = device.split(":")[0]
         return cls(
@@ -66,26 +65,24 @@ class TrainMember(Stage):
 
     @property
     def title(self) -> str:
-        """`train all/Unet-dice-0.001`."""
         return f"{self.name} {self.label}"
 
-    def build(self, folder: Path, store: ArtifactStore, say: Callable[[str], None] = log.info) -> None:
-        """Wait for a free core or GPU and train there, from the last checkpoint of an earlier attempt.
+    def build(self, folder: Path, store: ArtifactStore, on_log: Callable[[str], None] = log.info) -> None:
+        """Wait for a free slot and train there, resuming from the checkpoint of an earlier attempt.
 
-        `say` is told what the member's process logs, line by line. A member that stops at `until` keeps its
-        checkpoint; `forget` removes it.
+        `on_log` is called with each line that the worker process logs. A member that stops at `until` keeps its
+        checkpoint until `forget` is called.
         """
-        with lease(self.device, self.members_per_gpu) as place:
+        with lease(self.device, self.members_per_gpu) as device:
             job = Job(
-                name=self.label, spec=self.spec, schedule=self.schedule, tiles=store.path(self.tiles), device=place,
+                name=self.label, spec=self.spec, schedule=self.schedule, tiles=store.path(self.tiles), device=device,
                 folder=folder, workspace=self.workspace(store), until=self.until,
             )  # fmt: skip
-            TRAINERS.run(job, say)
+            WORKER_POOL.run(job, on_log)
 
     def workspace(self, store: ArtifactStore) -> Path:
-        """Where its checkpoints lie, those of all its stops."""
+        """The folder of its checkpoint, the same for every `until`."""
         return store.workspace(self.model_copy(update={"until": None}))
 
     def forget(self, store: ArtifactStore) -> None:
-        """Remove its checkpoints."""
         shutil.rmtree(self.workspace(store), ignore_errors=True)

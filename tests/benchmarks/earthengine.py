@@ -138,7 +138,7 @@ def slots(world: Path, folder: Path, side: int, bands: int) -> dict[str, Any]:
     with serve(world, delay=0.05) as service:
         run("ours", service.url, side * int(tiles**0.5), bands, folder / "slots.tif", side)
         asked = sorted(service.record.tiles(), key=lambda one: one.started)
-        most = service.record.most
+        most = service.record.max_concurrent
     first, last = asked[tiles // 50].started, asked[-tiles // 50].started
     busy = sum(max(0.0, min(one.ended or last, last) - max(one.started, first)) for one in asked)
     return {

@@ -32,8 +32,8 @@ from landslide.models.member import MemberSpec
 from landslide.training.loader import BatchLoader
 from landslide.training.records import Schedule
 from landslide.training.step import Graphed, Step, adam
-from landslide.training.tuning.gpu_sharing import NUMBERS, rate
-from landslide.training.workers.pool import Job, Trainers
+from landslide.training.tuning.gpu_sharing import MEMBER_COUNTS, rate
+from landslide.training.workers.pool import Job, WorkerPool
 from landslide.training.workers.slots import cores
 from tests.benchmarks.training import BANDS, BATCH, CROP, Batches, Scenes, made, plain
 
@@ -101,8 +101,8 @@ def step_of(architecture: str, tiles: Tiles, kind: str) -> tuple[Step, torch.Ten
 def work(architecture: str, tiles: Tiles, kind: str) -> dict[str, float]:
     """GFLOP and GB of a step, the batch given."""
     step, draws = step_of(architecture, tiles, kind)
-    batch = step.feed(draws)
-    step.feed = lambda _: batch  # type: ignore[assignment]
+    batch = step.loader(draws)
+    step.loader = lambda _: batch  # type: ignore[assignment]
     step(draws)
     with FlopCounterMode(display=False) as flops, Traffic() as traffic:
         step(draws)
@@ -154,15 +154,15 @@ def busy(architecture: str, tiles: Tiles, kind: str) -> dict[str, float]:
 def members(tiles: Tiles, kind: str, at_once: int, epochs: int, architectures: list[str]) -> float:
     """Samples a second of a grid: a member an architecture, the longest first, with all that their processes do."""
     schedule = Schedule(
-        epochs=epochs, min_epochs=epochs, patience=epochs, lr_patience=epochs, samples_per_epoch=SAMPLES, crop=CROP, batch=BATCH,
-        background_fraction=0.0, precision=kind,
+        epochs=epochs, min_epochs=epochs, patience=epochs, lr_patience=epochs, samples_per_epoch=SAMPLES, crop=CROP,
+        batch=BATCH, background_fraction=0.0, precision=kind,
     )  # fmt: skip
-    trainers, longest = Trainers(), sorted(architectures, key=ARCHITECTURES.__getitem__, reverse=True)
+    worker_pool, longest = WorkerPool(), sorted(architectures, key=ARCHITECTURES.__getitem__, reverse=True)
 
     def train(architecture: str, folder: Path) -> None:
         spec = MemberSpec(architecture=architecture, loss="dice", learning_rate=1e-3, bands=BANDS)
         (folder / architecture).mkdir()
-        trainers.run(
+        worker_pool.run(
             Job(
                 name=spec.name, spec=spec, schedule=schedule, tiles=tiles.folder, device="cuda:0",
                 folder=folder / architecture,
@@ -172,7 +172,7 @@ def members(tiles: Tiles, kind: str, at_once: int, epochs: int, architectures: l
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(at_once) as pool:
         list(pool.map(train, longest, [Path(temporary)] * len(longest)))
-    trainers.close()
+    worker_pool.close()
     return len(longest) * epochs * SAMPLES / (time.perf_counter() - started)
 
 
@@ -213,8 +213,8 @@ def rows(tiles: Tiles, architectures: list[str], kind: str) -> dict[str, dict[st
 def packed(tiles: Tiles, architecture: str, kind: str, numbers: list[int], compiled: bool) -> dict[int, float]:
     """Samples a second of so many members of an architecture at once."""
     schedule = Schedule(
-        epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=1, crop=CROP, batch=BATCH, background_fraction=0.0,
-        precision=kind, compiled=compiled,
+        epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=1, crop=CROP, batch=BATCH,
+        background_fraction=0.0, precision=kind, compiled=compiled,
     )  # fmt: skip
     spec = MemberSpec(architecture=architecture, loss="dice", learning_rate=1e-4, bands=BANDS)
     found = {}
@@ -234,7 +234,9 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--at-once", nargs="+", type=int, default=[1, 4, 8], help="members of the grid at a time")
     parser.add_argument("--epochs", type=int, default=4, help="of each member of the grid")
-    parser.add_argument("--numbers", nargs="+", type=int, default=NUMBERS, help="members of one architecture at a time")
+    parser.add_argument(
+        "--numbers", nargs="+", type=int, default=MEMBER_COUNTS, help="members of one architecture at a time"
+    )
     parser.add_argument("--compiled", action="store_true", help="pack members whose networks are compiled")
     given = parser.parse_args()
     found: dict[str, Any] = {"benchmark": "gpu", "gpu": torch.cuda.get_device_name(), "torch": torch.__version__}

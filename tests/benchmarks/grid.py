@@ -20,13 +20,15 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.training.grid import train_grid
 from flows.training.train_ensemble import train_ensemble
+from landslide.artifacts.stage import Artifact
+from landslide.artifacts.store import ArtifactStore
 from landslide.bands import BAND_SETS
 from landslide.datasets.training_store import tile
 from landslide.experiment import load_experiment
 from landslide.models.architectures import ARCHITECTURES
 from landslide.models.member import MemberSpec
 from landslide.training.records import MEMBER_FILE, Member, Schedule
-from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.pool import Job, WorkerPool
 from landslide.training.workers.slots import cores
 from tests.helpers.archives import toy_experiment
 from tests.helpers.stacks import toy_stack
@@ -41,7 +43,7 @@ def members(store: Path) -> list[Member]:
 
 
 def overhead(folder: Path, seconds: float) -> dict[str, float]:
-    """Wall time of the grid alone over the members' own time on all places; tiles and processes' start included."""
+    """Wall time of the grid alone over the members' own time in all slots; tiles and processes' start included."""
     grid = {"architectures": ["Linknet"], "losses": ["dice", "bce"], "samples_per_epoch": 64}
     rates = [1e-3 / 2**i for i in range(2 * cores())]
     train_ensemble(toy_experiment(folder, **grid, epochs=3), folder / "store")
@@ -51,7 +53,7 @@ def overhead(folder: Path, seconds: float) -> dict[str, float]:
     settings, _ = load_experiment(toy_experiment(folder, **grid, **long))
     (tiles,) = (folder / "store" / "tile").glob("[!.]*")
     started = time.monotonic()
-    train_grid(settings, {"stage": "tile", "key": tiles.name}, folder / "store")
+    train_grid(settings, Artifact(stage="tile", key=tiles.name), ArtifactStore(folder / "store"))
     wall = time.monotonic() - started
     own = [one.seconds for one in members(folder / "store") if len(one.epochs) == epochs]
     ratio = wall / (sum(own) / cores())
@@ -62,7 +64,8 @@ def again(folder: Path) -> dict[str, float]:
     """A run of 90 members that are all there: the grid alone, and with everything around it."""
     path = toy_experiment(
         folder, architectures=list(ARCHITECTURES), losses=["bce", "dice", "jaccard", "lovasz", "focal"],
-        learning_rates=[1e-3, 1e-2], encoder="resnet18", crop=128, samples_per_epoch=2, batch=2, epochs=1, ensemble_size=20,
+        learning_rates=[1e-3, 1e-2], encoder="resnet18", crop=128, samples_per_epoch=2, batch=2, epochs=1,
+        ensemble_size=20,
     )  # fmt: skip
     took = []
     for _ in range(2):
@@ -72,7 +75,7 @@ def again(folder: Path) -> dict[str, float]:
     settings, _ = load_experiment(path)
     (tiles,) = (folder / "store" / "tile").glob("[!.]*")
     started = time.monotonic()
-    train_grid(settings, {"stage": "tile", "key": tiles.name}, folder / "store")
+    train_grid(settings, Artifact(stage="tile", key=tiles.name), ArtifactStore(folder / "store"))
     weights = sum(file.stat().st_size for file in folder.glob("store/train/*/weights.safetensors"))
     return {
         "members": len(members(folder / "store")),
@@ -91,9 +94,10 @@ def memory(folder: Path) -> dict[str, float]:
     tile(bands, {"train": train, "validation": [toy_stack(folder / "v", "v", 128, 99, bands)]}, folder / "tiles")
     store = sum(file.stat().st_size for file in (folder / "tiles").glob("train.*"))
     schedule = Schedule(
-        epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=200, crop=64, batch=2, background_fraction=0.0
+        epochs=1, min_epochs=1, patience=1, lr_patience=1, samples_per_epoch=200, crop=64, batch=2,
+        background_fraction=0.0,
     )  # fmt: skip
-    trainers, stop = Trainers(), threading.Event()
+    worker_pool, stop = WorkerPool(), threading.Event()
     most = {"resident": 0.0, "together": 0.0}
     watcher = threading.Thread(target=_watch, args=(stop, most))
     watcher.start()
@@ -104,7 +108,7 @@ def memory(folder: Path) -> dict[str, float]:
         spec = MemberSpec(
             architecture="PSPNet", loss="dice", learning_rate=1e-3, bands=bands, encoder="resnet18", seed=number
         )
-        trainers.run(
+        worker_pool.run(
             Job(name=spec.name, spec=spec, schedule=schedule, tiles=folder / "tiles", device="cpu", folder=out)
         )
 
@@ -112,7 +116,7 @@ def memory(folder: Path) -> dict[str, float]:
         list(pool.map(train_one, range(MEMBERS)))
     stop.set()
     watcher.join()
-    trainers.close()
+    worker_pool.close()
     return {"members": MEMBERS, "tiles_gib": round(store / 2**30, 2), **{k: round(v, 2) for k, v in most.items()}}
 
 

@@ -30,7 +30,7 @@ from landslide.metrics.ranking import best_f, histogram, mapped_above
 from landslide.models.architectures import ARCHITECTURES, STRIDE, build
 from landslide.models.inference import OVERLAP, WINDOW, Precision, padding, probability_rows, side, starts
 from landslide.training.devices import choose_device
-from landslide.training.tuning.precision import Probe, find
+from landslide.training.tuning.precision import Probe, run_probe
 
 ENCODER, BANDS, SIDE = "resnet34", 15, 2000
 ASKED = 2.0  # ratio, the median over architectures
@@ -89,7 +89,7 @@ def apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, flo
 def faster(architecture: str, device: str) -> Precision:
     """The arithmetic that a probe of the architecture chooses."""
     probe = Probe(architecture=architecture, encoder=ENCODER, channels=BANDS, crop=PROBED, batch=2, device=device)
-    return "bf16" if find(probe).choice == "bf16" else "fp32"
+    return "bf16" if run_probe(probe).choice == "bf16" else "fp32"
 
 
 def measure(architecture: str, values: NDArray[np.float32], options: argparse.Namespace) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def scored(pixels: NDArray[np.int64]) -> dict[str, float | None]:
 def window_effect(options: argparse.Namespace) -> int:
     """F1 of each architecture's best member by window, overlapping as stated, or by a quarter of a smaller one."""
     ensemble, stack = Ensemble.open(options.ensemble), Stack.open(options.stack)
-    ensemble.check_bands(stack.info.bands, f"case {stack.info.case.id}")
+    ensemble.check_bands(stack)
     kind: Precision = "bf16" if options.precision == "bf16" else "fp32"
     windows: dict[str, int | None] = {**{str(window): window for window in WINDOWS}, WHOLE: None}
     rows = {}

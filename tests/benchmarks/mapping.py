@@ -20,16 +20,18 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from safetensors.torch import save_file
 
+from landslide.artifacts.stage import Artifact
 from landslide.bands import BAND_SETS
 from landslide.cases.case import Case
+from landslide.datasets.layers import BANDS_FILE, COUNT_UNKNOWN, COUNTS_FILE, LAYER_FILE, LayerInfo, LayerPart
 from landslide.datasets.normalisation import Normalisation
-from landslide.datasets.stack import StackInfo, StackPart
+from landslide.datasets.stack import STACK_FILE, StackInfo, StackPart
 from landslide.ensembles.ensemble import ENSEMBLE_FILE, EnsembleInfo, EnsembleMember
 from landslide.geo.grid import blocks
 from landslide.geo.raster import BLOCK_SIDE, cog
 from landslide.models.architectures import build
 from landslide.models.member import MemberSpec
-from landslide.sources.base import SEEN
+from landslide.sources.base import COUNTS, LAYERS, LayerName, PartGrid, bands_of
 
 LIMIT_GIB = 4.0
 LANDSLIDE_SHARE = 0.01  # of the pixels: many outlines, as after a large event
@@ -45,27 +47,42 @@ def tile(bands: int) -> NDArray[np.float32]:
 
 
 def write_stack(folder: Path, size: int, bands: tuple[str, ...]) -> None:
-    """The synthetic stack; a corner of a tenth of its side is not observed."""
+    """The synthetic stack and its layers beside it; a corner of a tenth of its side is not observed."""
     box = GeoBox.from_bbox(
         (300_000, 4_900_000, 300_000 + 10 * size, 4_900_000 + 10 * size), "EPSG:32654", resolution=10
     )
-    texture = tile(len(bands))
-    with (
-        cog(folder / "scene.stack.tif", box, bands, "float32", float("nan")) as stack,
-        cog(folder / "scene.seen.tif", box, SEEN, "uint16", 65535) as seen,
-    ):
-        for number, roi in enumerate(blocks((size, size), BLOCK_SIDE)):
-            tall, wide = (part.stop - part.start for part in roi)
-            values = np.roll(texture, (37 * number, 101 * number), axis=(1, 2))[:, :tall, :wide].copy()
-            values[:, : max(size // 10 - roi[0].start, 0), : max(size // 10 - roi[1].start, 0)] = np.nan
-            stack.write(values, roi)
-            seen.write(np.full((len(SEEN), tall, wide), number % 7, "uint16"), roi)
+    layers = {layer: Artifact(stage=folder.parent.name, key=f"{folder.name}-{layer}") for layer in LAYERS}
+    for layer, artifact in layers.items():
+        write_layer(folder.parent / artifact.key, layer, box, bands_of(layer, bands))
     case = Case.model_validate(
         {"id": "benchmark", "event_date": "2018-09-06", "aoi": [138, 44, 139, 45], "source": {"kind": "files"}}
     )
     part = StackPart(name="scene", height=size, width=size, observed=dict.fromkeys(bands, 0.99))
-    info = StackInfo(case=case, bands=bands, georeferenced=True, parts=[part], scenes=[])
-    (folder / "stack.json").write_text(info.model_dump_json())
+    info = StackInfo(case=case, layers=layers, bands=bands, georeferenced=True, parts=[part], scenes=[])
+    folder.mkdir(exist_ok=True)
+    (folder / STACK_FILE).write_text(info.model_dump_json())
+
+
+def write_layer(folder: Path, layer: LayerName, box: GeoBox, bands: tuple[str, ...]) -> None:
+    """A layer's bands and numbers of looks, block by block."""
+    folder.mkdir()
+    shape, counts = box.shape.yx, COUNTS[layer]
+    if bands:
+        texture = tile(len(bands))
+        with cog(folder / f"scene.{BANDS_FILE}", box, bands, "float32", float("nan")) as out:
+            for number, roi in enumerate(blocks(shape, BLOCK_SIDE)):
+                tall, wide = (part.stop - part.start for part in roi)
+                values = np.roll(texture, (37 * number, 101 * number), axis=(1, 2))[:, :tall, :wide].copy()
+                corner = (max(length // 10 - part.start, 0) for length, part in zip(shape, roi, strict=True))
+                values[(slice(None), *(slice(None, stop) for stop in corner))] = np.nan
+                out.write(values, roi)
+    if counts:
+        with cog(folder / f"scene.{COUNTS_FILE}", box, counts, "uint16", COUNT_UNKNOWN) as out:
+            for number, roi in enumerate(blocks(shape, BLOCK_SIDE)):
+                tall, wide = (part.stop - part.start for part in roi)
+                out.write(np.full((len(counts), tall, wide), number % 7, "uint16"), roi)
+    info = LayerInfo(layer=layer, bands=bands, parts={"scene": LayerPart(grid=PartGrid.of(box))}, scenes=())
+    (folder / LAYER_FILE).write_text(info.model_dump_json())
 
 
 def write_ensemble(folder: Path, bands: tuple[str, ...]) -> None:
@@ -112,14 +129,14 @@ def main() -> None:
         return
     bands = BAND_SETS["all"][: options.bands]
     with tempfile.TemporaryDirectory(prefix="bench-mapping-") as name:
-        folder = Path(name)
+        folder = Path(name) / "stack"
         started = time.monotonic()
         write_stack(folder, options.size, bands)
         write_ensemble(folder, bands)
         print(f"stack written in {time.monotonic() - started:.0f} s", flush=True)
-        command = [sys.executable, __file__, "--folder", name, "--device", options.device]
+        command = [sys.executable, __file__, "--folder", str(folder), "--device", options.device]
         child = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        stack_gb = (folder / "scene.stack.tif").stat().st_size / 1e9
+        stack_gb = sum(path.stat().st_size for path in Path(name).rglob(f"*.{BANDS_FILE}")) / 1e9
     figures = json.loads(child.stdout.splitlines()[-1])
     figures |= {
         "benchmark": "mapping",

@@ -2,8 +2,8 @@
 
 The plain loop is what a careful person writes first, and what the published code does: a torch Dataset over scenes in
 memory that turns the whole scene into a tensor and crops it, a DataLoader, float32, torch's default Adam, metrics at
-every step. Ours is the member's own `Step` and `BatchLoader`. Both train the same network on the same scenes, batches of four
-crops of 256 pixels, in turns in one process with one thread. The last line is a JSON object.
+every step. Ours is the member's own `Step` and `BatchLoader`. Both train the same network on the same scenes, batches
+of four crops of 256 pixels, in turns in one process with one thread. The last line is a JSON object.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from landslide.models.architectures import ARCHITECTURES, build
 from landslide.models.losses import LOSSES
 from landslide.training.loader import BatchLoader
 from landslide.training.step import Step, adam
-from landslide.training.tuning.precision import Probe, find
+from landslide.training.tuning.precision import Probe, run_probe
 from tests.helpers.stacks import toy_stack
 
 BANDS, BATCH, CROP, SIDE, SCENES = BAND_SETS["all"], 4, 256, 1050, 4
@@ -50,8 +50,8 @@ class Scenes(IterableDataset):
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         group = Tiles(self.folder).split("train")
-        pictures = [group.picture(group.values, i).copy() for i in range(len(group.parts))]
-        labels = [group.picture(group.label, i) == 1 for i in range(len(group.parts))]
+        pictures = [group.image(group.values, i).copy() for i in range(len(group.parts))]
+        labels = [group.image(group.label, i) == 1 for i in range(len(group.parts))]
         while True:
             index = int(self.random.integers(len(pictures)))
             whole = np.concatenate([pictures[index], labels[index][..., None]], axis=2, dtype="float32")
@@ -89,8 +89,8 @@ def ours(architecture: str, tiles: Tiles, precision: str) -> Callable[[], object
     """A step of a member."""
     network = build(architecture, "resnet34", len(BANDS)).to(memory_format=torch.channels_last).train()
     optimiser = adam(network, 1e-3, "cpu")
-    feed = BatchLoader(tiles, BANDS, CROP, "cpu")
-    step = Step(network, feed, LOSSES["dice"], optimiser, "cpu", precision)
+    loader = BatchLoader(tiles, BANDS, CROP, "cpu")
+    step = Step(network, loader, LOSSES["dice"], optimiser, "cpu", precision)
     draws = iter(torch.from_numpy(Sampler(tiles.split("train"), CROP).draw(10_000, (1,))).split(BATCH))
     return lambda: step(next(draws))
 
@@ -98,11 +98,11 @@ def ours(architecture: str, tiles: Tiles, precision: str) -> Callable[[], object
 def loaders(tiles: Tiles) -> Ways:
     """Batches alone."""
     batches = iter(DataLoader(Scenes(tiles), batch_size=BATCH))
-    feed, sampler = BatchLoader(tiles, BANDS, CROP, "cpu"), Sampler(tiles.split("train"), CROP)
+    loader, sampler = BatchLoader(tiles, BANDS, CROP, "cpu"), Sampler(tiles.split("train"), CROP)
     seeds = iter(range(10_000))
     return {
         "plain": lambda: next(batches),
-        "ours": lambda: feed(torch.from_numpy(sampler.draw(BATCH, (next(seeds),)))),
+        "ours": lambda: loader(torch.from_numpy(sampler.draw(BATCH, (next(seeds),)))),
     }
 
 
@@ -138,7 +138,7 @@ def measure(tiles: Tiles, architectures: list[str], rounds: int) -> dict[str, An
         probe = Probe(
             architecture=architecture, encoder="resnet34", channels=len(BANDS), crop=CROP, batch=BATCH, device="cpu"
         )
-        precision = find(probe).choice
+        precision = run_probe(probe).choice
         batches = iter(DataLoader(Scenes(tiles), batch_size=BATCH))
         ways = {"plain": plain(architecture, batches), "ours": ours(architecture, tiles, precision)}
         found = in_turns(ways, rounds, {"plain": 1, "ours": 1})

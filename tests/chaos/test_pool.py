@@ -12,7 +12,7 @@ import pytest
 from landslide.errors import CrashError
 from landslide.training.checkpoint import CHECKPOINT_FILE
 from landslide.training.records import MEMBER_FILE, WEIGHTS, Member
-from landslide.training.workers.pool import Trainers
+from landslide.training.workers.pool import WorkerPool
 from tests.helpers.pool import children, job, toy_tiles
 
 pytestmark = pytest.mark.slow
@@ -24,10 +24,10 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trainers() -> Iterator[Trainers]:
-    trainers = Trainers()
-    yield trainers
-    trainers.close()
+def pool() -> Iterator[WorkerPool]:
+    pool = WorkerPool()
+    yield pool
+    pool.close()
 
 
 def kill_once_it_has_a_checkpoint(folder: Path, before: set[int]) -> None:
@@ -37,17 +37,17 @@ def kill_once_it_has_a_checkpoint(folder: Path, before: set[int]) -> None:
     os.kill(child, signal.SIGKILL)
 
 
-def test_a_killed_process_is_a_crash_and_the_next_goes_on(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+def test_a_killed_process_is_a_crash_and_the_next_goes_on(tiles: Path, tmp_path: Path, pool: WorkerPool) -> None:
     whole, cut = job(tiles, tmp_path / "whole"), job(tiles, tmp_path / "cut")
-    trainers.run(whole)
-    trainers.close()
+    pool.run(whole)
+    pool.close()
     killer = threading.Thread(target=kill_once_it_has_a_checkpoint, args=(cut.folder, children()))
     killer.start()
     with pytest.raises(CrashError, match=r"member PSPNet-dice-0\.001 was killed \(signal 9\)"):
-        trainers.run(cut)
+        pool.run(cut)
     killer.join()
     assert not (cut.folder / WEIGHTS).exists()
-    trainers.run(cut)
+    pool.run(cut)
     assert (cut.folder / WEIGHTS).read_bytes() == (whole.folder / WEIGHTS).read_bytes()
     members = [Member.model_validate_json((one.folder / MEMBER_FILE).read_text()) for one in (whole, cut)]
     f1s = [[epoch.validation_f1 for epoch in member.epochs] for member in members]
@@ -69,7 +69,7 @@ Step.__call__ = step
 
 
 def test_a_gpu_out_of_memory_is_a_crash_and_the_next_goes_on(
-    tiles: Path, tmp_path: Path, trainers: Trainers, monkeypatch: pytest.MonkeyPatch
+    tiles: Path, tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Simulated: what torch raises then, in the fourth epoch of the first attempt."""
     (tmp_path / "site").mkdir()
@@ -78,17 +78,17 @@ def test_a_gpu_out_of_memory_is_a_crash_and_the_next_goes_on(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     one = job(tiles, tmp_path / "a")
     with pytest.raises(CrashError, match=r"ended with status 1: .*OutOfMemoryError: CUDA out of memory"):
-        trainers.run(one)
+        pool.run(one)
     assert not (one.folder / MEMBER_FILE).exists()
-    trainers.run(one)
+    pool.run(one)
     assert len(Member.model_validate_json((one.folder / MEMBER_FILE).read_text()).epochs) == 12
 
 
-def test_a_process_that_died_while_it_waited_is_replaced(tiles: Path, tmp_path: Path, trainers: Trainers) -> None:
+def test_a_process_that_died_while_it_waited_is_replaced(tiles: Path, tmp_path: Path, pool: WorkerPool) -> None:
     before = children()
-    trainers.run(job(tiles, tmp_path / "a"))
+    pool.run(job(tiles, tmp_path / "a"))
     (process,) = children() - before
     os.kill(process, signal.SIGKILL)
     os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # all its threads, and it is left for its owner to bury
-    trainers.run(job(tiles, tmp_path / "b"))
+    pool.run(job(tiles, tmp_path / "b"))
     assert (tmp_path / "b" / WEIGHTS).exists()

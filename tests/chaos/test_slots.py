@@ -1,4 +1,4 @@
-"""A place whose member's process is killed."""
+"""The slot of a killed process."""
 
 import subprocess
 import sys

@@ -13,11 +13,11 @@ from landslide.models.losses import LOSSES
 from landslide.models.member import MemberSpec
 from landslide.training.loader import BatchLoader
 from landslide.training.records import WEIGHTS, Epoch, Schedule
-from landslide.training.step import WARM, Graphed, Step, adam
+from landslide.training.step import WARM_UP_STEPS, Graphed, Step, adam
 from landslide.training.trainer import train
 from landslide.training.tuning.gpu_sharing import rate
 from landslide.training.validation import scenes
-from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.pool import Job, WorkerPool
 from tests.helpers.stacks import BANDS, toy_stack
 
 pytestmark = [
@@ -59,7 +59,7 @@ def stepping(
     return step, Graphed(step) if graphed else step
 
 
-def losses(tiles: Tiles, graphed: bool, count: int = WARM + 3, **given: object) -> list[float]:
+def losses(tiles: Tiles, graphed: bool, count: int = WARM_UP_STEPS + 3, **given: object) -> list[float]:
     """What each step lost."""
     step, call = stepping(tiles, graphed, **given)
     draws = torch.from_numpy(Sampler(tiles.split("train"), 128).draw(4 * count, (1,))).cuda().split(4)
@@ -107,16 +107,16 @@ def test_every_loss_is_replayed(tiles: Tiles, loss: str, kind: str) -> None:
 
 def test_a_replayed_step_goes_by_the_rate_of_the_moment(tiles: Tiles) -> None:
     step, call = stepping(tiles, graphed=True)
-    draws = torch.from_numpy(Sampler(tiles.split("train"), 128).draw(4 * (WARM + 4), (1,))).cuda().split(4)
+    draws = torch.from_numpy(Sampler(tiles.split("train"), 128).draw(4 * (WARM_UP_STEPS + 4), (1,))).cuda().split(4)
     weights = next(step.network.parameters())
     moved = []
     for index, batch in enumerate(draws):
-        if index == WARM + 2:
+        if index == WARM_UP_STEPS + 2:
             step.optimiser.param_groups[0]["lr"].fill_(0.0)
         before = weights.detach().clone()
         call(batch)
         moved.append(not torch.equal(before, weights))
-    assert moved == [True] * (WARM + 2) + [False] * 2
+    assert moved == [True] * (WARM_UP_STEPS + 2) + [False] * 2
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -155,19 +155,19 @@ def test_a_killed_member_goes_on(tiles: Tiles, tmp_path: Path, changes: dict[str
 def test_a_gpu_without_memory_is_a_crash_and_the_next_attempt_goes_on(tiles: Tiles, tmp_path: Path) -> None:
     free = torch.cuda.mem_get_info()[0]
     occupied = [torch.empty(free - 1200 * 2**20, dtype=torch.uint8, device="cuda")]
-    trainers = Trainers()
+    worker_pool = WorkerPool()
     job = Job(name="greedy", spec=spec(), schedule=SCHEDULE, tiles=tiles.folder, device="cuda:0", folder=tmp_path)
     large = job.model_copy(update={"schedule": SCHEDULE.model_copy(update={"batch": 64, "crop": 256})})
     try:
         with pytest.raises(CrashError, match="out of memory"):
-            trainers.run(large)
+            worker_pool.run(large)
         assert not (tmp_path / WEIGHTS).exists()
         occupied.clear()
         torch.cuda.empty_cache()
-        trainers.run(large)
+        worker_pool.run(large)
         assert (tmp_path / WEIGHTS).exists()
     finally:
-        trainers.close()
+        worker_pool.close()
 
 
 def test_a_compiled_member_learns_the_same_thing(tiles: Tiles, tmp_path: Path) -> None:

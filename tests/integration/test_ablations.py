@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.studies.ablations import _flown, ablate_clouds, ablate_polarisation
+from flows.studies.ablations import _with_direction, ablate_clouds, ablate_polarisation
 from flows.studies.leave_one_event_out import leave_one_out
 from landslide.cases.case import Case, load_case
 from landslide.ensembles.ensemble import Ensemble
@@ -107,11 +107,11 @@ def test_polarisations_are_trained_and_compared(world: World, experiment: Path) 
 
 def test_a_case_is_taken_in_one_orbit_direction(world: World) -> None:
     case = load_case(world.cases[0])
-    assert _flown(case, "ascending").source.sentinel1.direction == "ascending"
-    assert _flown(case, None) == case
+    assert _with_direction(case, "ascending").source.sentinel1.direction == "ascending"
+    assert _with_direction(case, None) == case
     files = Case.model_validate({
         "id": "own", "event_date": "2020-01-01", "aoi": [0, 0, 0.1, 0.1], "pre": {"days": 5}, "post": {"days": 5},
         "source": {"kind": "files", "bands": {"vv_change": "vv.tif"}},
     })  # fmt: skip
     with pytest.raises(InputError, match=r"case own: its files source"):
-        _flown(files, "ascending")
+        _with_direction(files, "ascending")

@@ -21,7 +21,7 @@ from flows.map_event import map_event
 from landslide.cases.case import load_case
 from landslide.simulation.world import simulate_world
 from landslide.simulation.world.places import places
-from landslide.simulation.world.site import site_of
+from landslide.simulation.world.site import make_site
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +107,7 @@ def test_the_example_is_the_demos_test_event(tmp_path: Path) -> None:
     case = map_event.validate_parameters(EXAMPLE)["case"]
     place = places(EVENTS)[-1]
     assert (case.id, case.event_date) == (place.id, place.event_date)
-    assert case.aoi == pytest.approx(site_of(place, SIZE).aoi, abs=2e-6)
+    assert case.aoi == pytest.approx(make_site(place, SIZE).aoi, abs=2e-6)
     smallest = load_case(simulate_world(tmp_path / "world", events=3, size=64).cases[-1])
     assert case.source.model_dump(exclude={"catalog"}) == smallest.source.model_dump(exclude={"catalog"})
 

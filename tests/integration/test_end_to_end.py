@@ -14,11 +14,11 @@ from flows.cli.output import show_scores
 from flows.map_event import map_event
 from landslide.artifacts.store import MANIFEST
 from landslide.cases.case import Case, load_case
+from landslide.datasets.stack import SEEN
 from landslide.errors import BandError, LandslideError
 from landslide.evaluation.results import EvaluationReport
 from landslide.mapping.summary import MapSummary
 from landslide.simulation.world import World, simulate_world
-from landslide.sources.base import SEEN
 
 pytestmark = pytest.mark.slow
 PRODUCTS = {"probability.tif", "landslides.gpkg", "item.json", "quicklook.png", "report.html", "summary.json"}

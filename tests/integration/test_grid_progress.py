@@ -44,7 +44,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_progress_tells_what_is_done_and_what_is_left(
     tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = [job("s1", "DeepLabV3", "bce"), job("s1", "Unet", "bce"), job("s2", "Unet", "bce"), job("s2", "Unet", "dice")]
+    members = [("s1", "DeepLabV3", "bce"), ("s1", "Unet", "bce"), ("s2", "Unet", "bce"), ("s2", "Unet", "dice")]
+    jobs = [job(*member) for member in members]
     scores: dict[str, Any] = {jobs[0].stage.key: 0.25, jobs[2].stage.key: 0.5, jobs[3].stage.key: None}
     monkeypatch.setattr("flows.training.progress.trained_member", lambda key, folder: Found(scores[key]))
     store = ArtifactStore(tmp_path)

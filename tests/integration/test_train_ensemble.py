@@ -24,7 +24,7 @@ from landslide.training.records import Member, Schedule, trained_member
 from landslide.training.tuning.gpu_sharing import SHARING_FILE, Sharing
 from landslide.training.tuning.precision import PROBE_FILE as PROBE
 from landslide.training.tuning.precision import Probe, ProbeResult
-from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.pool import Job, WorkerPool
 from tests.helpers.archives import toy_experiment
 from tests.helpers.artifacts import built, rebuilt
 from tests.helpers.progress import ProgressRecorder
@@ -132,13 +132,13 @@ def test_a_grid_tells_how_far_it_is(tmp_path: Path) -> None:
 def test_a_member_that_fails_is_counted_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(self: Trainers, job: Job, say: object) -> None:
+    def fail(self: WorkerPool, job: Job, on_log: object) -> None:
         if job.spec.loss == "bce":
             raise TrainingError("as it happens")
         run(self, job)
 
-    run = Trainers.run
-    monkeypatch.setattr(Trainers, "run", fail)
+    run = WorkerPool.run
+    monkeypatch.setattr(WorkerPool, "run", fail)
     heard = ProgressRecorder()
     with reporting(heard):
         train_ensemble(toy_experiment(tmp_path), tmp_path / "store")
@@ -194,7 +194,7 @@ def test_how_many_a_gpu_carries_is_tried_once(tmp_path: Path, monkeypatch: pytes
         (folder / SHARING_FILE).write_text(Sharing(samples_per_second={1: 10.0, 2: 19.0, 4: 20.0}).model_dump_json())
 
     monkeypatch.setattr("landslide.training.tuning.gpu_sharing.measure", measure)
-    monkeypatch.setattr("flows.training.members.get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr("flows.training.members.device_name", lambda device: "a GPU")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("landslide.training.workers.slots._identity", lambda device: "gpu")
     path = toy_experiment(

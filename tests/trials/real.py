@@ -64,8 +64,8 @@ def landslide4sense(data: Path, out: Path) -> None:
     experiment = _write(folder / "experiment.yaml", {
         "id": "landslide4sense", "title": "Landslide4Sense, nine architectures",
         "cases": ["train.yaml", "validation.yaml"], "band_sets": ["landslide4sense"], "losses": ["dice"],
-        "learning_rates": [0.001], "epochs": 8, "min_epochs": 8, "patience": 8, "lr_patience": 8, "samples_per_epoch": 200,
-        "crop": 128, "batch": 4, "background_fraction": 0.1, "ensemble_size": 9,
+        "learning_rates": [0.001], "epochs": 8, "min_epochs": 8, "patience": 8, "lr_patience": 8,
+        "samples_per_epoch": 200, "crop": 128, "batch": 4, "background_fraction": 0.1, "ensemble_size": 9,
     })  # fmt: skip
     ensemble = train_ensemble(experiment, store)["landslide4sense"] / "ensemble"
     report = EvaluationReport.read(evaluate_ensemble(ensemble, [load_case(cases["validation"])], store))

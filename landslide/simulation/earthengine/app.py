@@ -1,4 +1,4 @@
-"""The routes: which request is answered by what, with tokens, faults and bookkeeping around it."""
+"""The routes of the service, with authentication, fault injection and the record of requests."""
 
 import json
 import re
@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .faults import Decision, Faults
-from .record import Asked, Record
+from .faults import FaultDecision, Faults
+from .record import Record, TileRecord
 from .replies import ApiError, Reply, json_reply
-from .service import Service
+from .service import EarthEngineService
 from .storage import BucketService
 
-MOST_AT_ONCE = 40
-FORBIDDEN = "forbidden"
-OPEN = ("discovery", "token", "getPixels", "tiles")
+MAX_CONCURRENT = 40
+FORBIDDEN_PROJECT = "forbidden"
+PUBLIC_ROUTES = ("discovery", "token", "getPixels", "tiles")
 
-Match = Mapping[str, str]
+PathParameters = Mapping[str, str]
 
 
 class CutError(Exception):
-    """The connection is to be closed: without a reply, or in the midst of the reply it carries."""
+    """Close the connection: without a reply, or after the first half of `reply`."""
 
     def __init__(self, reply: Reply | None = None) -> None:
         super().__init__()
@@ -31,17 +31,17 @@ class CutError(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
-    """One request: the parts of its path, its query, its body as JSON or form."""
+class HttpRequest:
+    """One request: parameters of its path, its query, its body decoded from JSON or a form."""
 
-    parts: Match
+    parts: PathParameters
     query: Mapping[str, str]
     body: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a server answers."""
+class ServerSettings:
+    """Faults to inject, minimum duration of a computed reply in seconds, and the bearer token, if one is required."""
 
     faults: Faults
     delay: float
@@ -49,34 +49,45 @@ class Settings:
 
 
 class App:
-    """The routes and what they share."""
+    """The handlers of the routes and their shared state."""
 
-    def __init__(self, world: Path, folder: Path, settings: Settings) -> None:
+    def __init__(self, world: Path, folder: Path, settings: ServerSettings) -> None:
         self.settings, self.record = settings, Record()
         self.storage = BucketService(folder)
-        self.service = Service(world, self.storage, settings.faults, settings.delay)
+        self.service = EarthEngineService(world, self.storage, settings.faults, settings.delay)
         self.url = ""
 
-    def answer(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        """The reply to a request; ApiError or CutError where there is another."""
+    def handle(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """The reply to a request.
+
+        Args:
+            method: HTTP method.
+            target: Path and query.
+            body: JSON, a form, or empty.
+            headers: By lower-case name.
+
+        Raises:
+            ApiError: The reply is an error.
+            CutError: The connection is to be closed.
+        """
         address = urlsplit(target)
         query = dict(parse_qsl(address.query, keep_blank_values=True))
-        for name, wanted, pattern, handler in ROUTES:
+        for name, route_method, pattern, handler in ROUTES:
             match = pattern.fullmatch(address.path)
-            if wanted != method or match is None:
+            if route_method != method or match is None:
                 continue
             self.record.count(name)
             parts = {key: unquote(value) for key, value in match.groupdict().items()}
-            self._admit(name, parts, headers)
-            return handler(self, Request(parts, query, _parsed(body, headers)))
+            self._authorize(name, parts, headers)
+            return handler(self, HttpRequest(parts, query, _parsed(body, headers)))
         self.record.count("unknown")
         raise ApiError(f"The requested URL {address.path} was not found on this server.", 404)
 
-    def _admit(self, route: str, parts: Match, headers: Mapping[str, str]) -> None:
+    def _authorize(self, route: str, parts: PathParameters, headers: Mapping[str, str]) -> None:
         token = self.settings.token
-        if token is not None and route not in OPEN and headers.get("authorization") != f"Bearer {token}":
+        if token is not None and route not in PUBLIC_ROUTES and headers.get("authorization") != f"Bearer {token}":
             raise ApiError("Request had invalid authentication credentials. Expected OAuth 2 access token.", 401)
-        if parts.get("project") == FORBIDDEN:
+        if parts.get("project") == FORBIDDEN_PROJECT:
             raise ApiError(
                 "Caller does not have required permission to use project forbidden. Grant the caller the "
                 "roles/serviceusage.serviceUsageConsumer role, or a custom role with the serviceusage.services.use "
@@ -84,14 +95,14 @@ class App:
                 403,
             )
 
-    def discovery(self, request: Request) -> Reply:
+    def discovery(self, request: HttpRequest) -> Reply:
         return json_reply(self.service.discovery(self.url))
 
-    def algorithms(self, request: Request) -> Reply:
+    def algorithms(self, request: HttpRequest) -> Reply:
         return Reply(self.service.algorithms())
 
-    def token(self, request: Request) -> Reply:
-        """OAuth 2: an access token for a service account's assertion or for a refresh token."""
+    def token(self, request: HttpRequest) -> Reply:
+        """OAuth 2: an access token for a service account's assertion or a refresh token."""
         grant = request.body.get("grant_type", "")
         known = {"urn:ietf:params:oauth:grant-type:jwt-bearer": "assertion", "refresh_token": "refresh_token"}
         if grant not in known or not request.body.get(known[grant]):
@@ -99,39 +110,41 @@ class App:
         access = self.settings.token or "loopback-token"
         return json_reply({"access_token": access, "expires_in": 3600, "token_type": "Bearer"})
 
-    def value(self, request: Request) -> Reply:
-        return self._computed("value:compute", lambda decision: json_reply(self.service.value(request.body)))
+    def value(self, request: HttpRequest) -> Reply:
+        return self._compute("value:compute", lambda decision: json_reply(self.service.value(request.body)))
 
-    def pixels(self, request: Request) -> Reply:
-        return self._computed("computePixels", lambda decision: self._pixels(decision, request.body), request.body)
+    def pixels(self, request: HttpRequest) -> Reply:
+        return self._compute("computePixels", lambda decision: self._pixels(decision, request.body), request.body)
 
-    def _pixels(self, decision: Decision | None, body: Mapping[str, Any]) -> Reply:
-        tiling = self.service.tiling(body)
+    def _pixels(self, decision: FaultDecision | None, body: Mapping[str, Any]) -> Reply:
+        pixel_request = self.service.pixel_request(body)
         if decision is not None:
-            decision.strain(tiling.grid.shape[0] * tiling.grid.shape[1])
-        return self.service.pixels(tiling)
+            decision.check_memory(pixel_request.grid.shape[0] * pixel_request.grid.shape[1])
+        return self.service.pixels(pixel_request)
 
-    def _computed(
-        self, route: str, compute: Callable[[Decision | None], Reply], body: Mapping[str, Any] | None = None
+    def _compute(
+        self, route: str, compute: Callable[[FaultDecision | None], Reply], body: Mapping[str, Any] | None = None
     ) -> Reply:
-        """A reply that takes computing: counted, limited, delayed, and subject to faults."""
+        """A computed reply: recorded, limited in concurrency, delayed, and subject to faults."""
         with self.record.computing() as (number, current):
-            asked = None if body is None else _asked(number, body)
-            if asked is not None:
-                self.record.asked(asked)
+            tile = None if body is None else _tile_record(number, body)
+            if tile is not None:
+                self.record.add_tile(tile)
             try:
-                reply = self._faulty(route, number, current, compute)
+                reply = self._with_faults(route, number, current, compute)
             except ApiError as error:
-                _close(asked, error.code, error.message)
+                _finish(tile, error.code, error.message)
                 raise
             except CutError:
-                _close(asked, 0, None)
+                _finish(tile, 0, None)
                 raise
-            _close(asked, reply.status, None)
+            _finish(tile, reply.status, None)
             return reply
 
-    def _faulty(self, route: str, number: int, current: int, compute: Callable[[Decision | None], Reply]) -> Reply:
-        if current > MOST_AT_ONCE:
+    def _with_faults(
+        self, route: str, number: int, current: int, compute: Callable[[FaultDecision | None], Reply]
+    ) -> Reply:
+        if current > MAX_CONCURRENT:
             raise ApiError("Too many concurrent aggregations.", 429)
         faults = self.settings.faults
         decision = faults.decide(number) if route in faults.routes else None
@@ -141,48 +154,48 @@ class App:
             if decision.hits["cut"]:
                 time.sleep(wait)
                 raise CutError
-            decision.refuse()
-        began = time.monotonic()
+            decision.check_refusal()
+        started = time.monotonic()
         reply = compute(decision)
-        # The delay is what a reply takes at least: computing counts towards it.
-        time.sleep(max(0.0, wait - (time.monotonic() - began)))
+        # The delay is the minimum duration of a reply, so the time to compute counts towards it.
+        time.sleep(max(0.0, wait - (time.monotonic() - started)))
         if decision is not None and decision.hits["half"]:
             raise CutError(reply)
         return reply
 
-    def thumbnails(self, request: Request) -> Reply:
-        return json_reply(self.service.keep(request.body, "thumbnails", request.parts["project"]))
+    def thumbnails(self, request: HttpRequest) -> Reply:
+        return json_reply(self.service.save_rendering(request.body, "thumbnails", request.parts["project"]))
 
-    def maps(self, request: Request) -> Reply:
-        return json_reply(self.service.keep(request.body, "maps", request.parts["project"]))
+    def maps(self, request: HttpRequest) -> Reply:
+        return json_reply(self.service.save_rendering(request.body, "maps", request.parts["project"]))
 
-    def download(self, request: Request) -> Reply:
+    def download(self, request: HttpRequest) -> Reply:
         name = f"projects/{request.parts['project']}/thumbnails/{request.parts['id']}"
-        return self._computed("getPixels", lambda decision: self.service.download(name))
+        return self._compute("getPixels", lambda decision: self.service.download(name))
 
-    def tile(self, request: Request) -> Reply:
+    def tile(self, request: HttpRequest) -> Reply:
         parts = request.parts
         name = f"projects/{parts['project']}/maps/{parts['id']}"
         return self.service.tile(name, int(parts["z"]), int(parts["x"]), int(parts["y"]))
 
-    def export(self, request: Request) -> Reply:
+    def export(self, request: HttpRequest) -> Reply:
         return json_reply(self.service.exports.start(request.parts["project"], request.body))
 
-    def operation(self, request: Request) -> Reply:
+    def operation(self, request: HttpRequest) -> Reply:
         return json_reply(self.service.exports.get(_operation(request)))
 
-    def cancel(self, request: Request) -> Reply:
+    def cancel(self, request: HttpRequest) -> Reply:
         return json_reply(self.service.exports.cancel(_operation(request)))
 
-    def objects(self, request: Request) -> Reply:
-        return self.storage.listing(request.parts["bucket"], request.query.get("prefix", ""), self.url)
+    def objects(self, request: HttpRequest) -> Reply:
+        return self.storage.list_objects(request.parts["bucket"], request.query.get("prefix", ""), self.url)
 
-    def object(self, request: Request) -> Reply:
+    def object(self, request: HttpRequest) -> Reply:
         return self.storage.get(request.parts["bucket"], request.parts["name"])
 
 
 PROJECT, OBJECTS = "/v1/projects/(?P<project>[^/:]+)", "/storage/v1/b/(?P<bucket>[^/]+)/o"
-TABLE: list[tuple[str, str, str, Callable[[App, Request], Reply]]] = [
+TABLE: list[tuple[str, str, str, Callable[[App, HttpRequest], Reply]]] = [
     ("discovery", "GET", r"/\$discovery/rest", App.discovery),
     ("token", "POST", "/token", App.token),
     ("algorithms", "GET", f"{PROJECT}/algorithms", App.algorithms),
@@ -201,12 +214,12 @@ TABLE: list[tuple[str, str, str, Callable[[App, Request], Reply]]] = [
 ROUTES = [(name, method, re.compile(pattern), handler) for name, method, pattern, handler in TABLE]
 
 
-def _operation(request: Request) -> str:
+def _operation(request: HttpRequest) -> str:
     return f"projects/{request.parts['project']}/operations/{request.parts['id']}"
 
 
 def _parsed(body: bytes, headers: Mapping[str, str]) -> Mapping[str, Any]:
-    """The body as JSON or as a form; ApiError if it is neither."""
+    """The body decoded from JSON or a form; ApiError if it is neither."""
     if not body:
         return {}
     if "x-www-form-urlencoded" in headers.get("content-type", ""):
@@ -220,14 +233,14 @@ def _parsed(body: bytes, headers: Mapping[str, str]) -> Mapping[str, Any]:
     return parsed
 
 
-def _asked(number: int, body: Mapping[str, Any]) -> Asked:
+def _tile_record(number: int, body: Mapping[str, Any]) -> TileRecord:
     grid = body.get("grid") or {}
     affine, size = grid.get("affineTransform") or {}, grid.get("dimensions") or {}
     corner = affine.get("translateX", 0.0), affine.get("translateY", 0.0)
     shape = int(size.get("width", 0)), int(size.get("height", 0))
-    return Asked(number, corner, shape, body.get("workloadTag"), time.monotonic())
+    return TileRecord(number, corner, shape, body.get("workloadTag"), time.monotonic())
 
 
-def _close(asked: Asked | None, status: int, message: str | None) -> None:
-    if asked is not None:
-        asked.status, asked.message, asked.ended = status, message, time.monotonic()
+def _finish(tile: TileRecord | None, status: int, message: str | None) -> None:
+    if tile is not None:
+        tile.status, tile.message, tile.ended = status, message, time.monotonic()

@@ -1,4 +1,4 @@
-"""Values as `value:compute` tells them: what getInfo returns."""
+"""Values as JSON, as `value:compute` and so getInfo return them."""
 
 import math
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any
 from .coercion import type_name
 from .geometry import Geometry
 from .grids import Grid, Projection
-from .replies import not_imitated
-from .values import Band, Date, Image
+from .replies import unsupported
+from .values import Date, Image, ImageBand
 
 
 def describe(value: Any) -> Any:
-    """JSON of a value; ApiError for values of which none is told."""
+    """A value as JSON; ApiError for types that getInfo does not support."""
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, float):
@@ -29,25 +29,27 @@ def describe(value: Any) -> Any:
         return {"type": "Projection", **_lattice(value)}
     if isinstance(value, Date):
         return {"type": "Date", "value": value.millis}
-    raise not_imitated(f"getInfo() of a value of type {type_name(value)}")
+    raise unsupported(f"getInfo() of a value of type {type_name(value)}")
 
 
 def _image(image: Image) -> dict[str, Any]:
-    told: dict[str, Any] = {"type": "Image", "bands": [_band(band) for band in image.bands]}
+    description: dict[str, Any] = {"type": "Image", "bands": [_band(band) for band in image.bands]}
     if image.id is not None:
-        told |= {"id": image.id, "version": image.version}
+        description |= {"id": image.id, "version": image.version}
     if image.properties:
-        told["properties"] = describe({name: value for name, value in image.properties.items() if value is not None})
-    return told
+        description["properties"] = describe(
+            {name: value for name, value in image.properties.items() if value is not None}
+        )
+    return description
 
 
-def _band(band: Band) -> dict[str, Any]:
-    """A band's name, type, extent and projection."""
-    told: dict[str, Any] = {"id": band.name, "data_type": band.type.describe()}
+def _band(band: ImageBand) -> dict[str, Any]:
+    """Name, type, extent and projection of a band."""
+    description: dict[str, Any] = {"id": band.name, "data_type": band.type.describe()}
     if band.grid is not None:
-        told["dimensions"] = [band.grid.shape[1], band.grid.shape[0]]
+        description["dimensions"] = [band.grid.shape[1], band.grid.shape[0]]
     lattice = _lattice(band.grid or band.projection)
-    return told | {"crs": lattice["crs"], "crs_transform": lattice["transform"]}
+    return description | {"crs": lattice["crs"], "crs_transform": lattice["transform"]}
 
 
 def _lattice(lattice: Grid | Projection) -> dict[str, Any]:

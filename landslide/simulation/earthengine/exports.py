@@ -1,4 +1,4 @@
-"""Exports: operations that compute an image in the background and write it to Cloud Storage as GeoTIFFs."""
+"""Exports: operations that compute an image in the background and write it to Cloud Storage as GeoTIFF files."""
 
 import os
 import threading
@@ -12,20 +12,20 @@ from typing import Any
 
 from .encode import write_geotiff
 from .grids import Grid
-from .replies import ApiError, not_imitated
+from .replies import ApiError, unsupported
 from .storage import BucketService
-from .values import Band, Image
+from .values import Image, ImageBand
 
-SLOTS = 2
-MOST_PIXELS = 10**8
+SLOTS = 2  # concurrent exports
+DEFAULT_MAX_PIXELS = 10**8
 FILE_SIDE = 16_384
 SHARD = 256
-DONE = ("SUCCEEDED", "FAILED", "CANCELLED")
+FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
 @dataclass
 class Operation:
-    """One export and what is told of it."""
+    """One export and its state; `seconds` is the CPU time it is charged."""
 
     name: str
     description: str
@@ -40,31 +40,33 @@ class Operation:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def describe(self) -> dict[str, Any]:
-        """As `operations.get` tells it."""
+        """The resource that `operations.get` returns."""
         metadata: dict[str, Any] = {
             "@type": "type.googleapis.com/google.earthengine.v1.OperationMetadata", "state": self.state,
             "description": self.description, "type": "EXPORT_IMAGE", "priority": 100,
-            "createTime": _told(self.created), "updateTime": _told(self.ended or self.started or self.created),
+            "createTime": _timestamp(self.created),
+            "updateTime": _timestamp(self.ended or self.started or self.created),
             "attempt": 1, "progress": round(self.progress, 4), "batchEecuUsageSeconds": round(self.seconds, 6),
         }  # fmt: skip
         if self.started is not None:
-            metadata["startTime"] = _told(self.started)
+            metadata["startTime"] = _timestamp(self.started)
         if self.ended is not None:
-            metadata["endTime"] = _told(self.ended)
+            metadata["endTime"] = _timestamp(self.ended)
         if self.uris:
             metadata["destinationUris"] = self.uris
-        told: dict[str, Any] = {"name": self.name, "metadata": metadata, "done": self.state in DONE}
+        resource: dict[str, Any] = {"name": self.name, "metadata": metadata, "done": self.state in FINAL_STATES}
         if self.error is not None:
-            told["error"] = self.error
+            resource["error"] = self.error
         elif self.state == "SUCCEEDED":
-            told["response"] = {"@type": "type.googleapis.com/google.protobuf.Empty"}
-        return told
+            resource["response"] = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+        return resource
 
 
 class Exports:
-    """All operations of a server; at most two run at a time, as many as Google runs of a project on average.
+    """All export operations of a server. At most two run at a time, the average of Earth Engine for a project.
 
-    `delay` is how long one is pending, and how long it still runs after each file, in seconds.
+    `delay` is the time in seconds that an operation is pending, and that it waits after each file. The first `failing`
+    operations fail.
     """
 
     def __init__(
@@ -81,9 +83,9 @@ class Exports:
         """A new operation, or the one that was started under the same request id."""
         options = body.get("fileExportOptions", {})
         if "cloudStorageDestination" not in options or options.get("fileFormat") != "GEO_TIFF":
-            raise not_imitated("An export to anything but GeoTIFFs in Cloud Storage")
+            raise unsupported("An export to anything but GeoTIFFs in Cloud Storage")
         for extra in set(options.get("geoTiffOptions", {})) - {"noData", "tileDimensions", "tileSize"}:
-            raise not_imitated(f"The option {extra} of an export")
+            raise unsupported(f"The option {extra} of an export")
         request = str(body.get("requestId", ""))
         with self._lock:
             if request and request in self._requests:
@@ -107,7 +109,7 @@ class Exports:
         return {}
 
     def stop(self) -> None:
-        """Let nothing go on."""
+        """Cancel all operations."""
         self._stopped.set()
         for operation in self._operations.values():
             operation.cancelled.set()
@@ -131,7 +133,7 @@ class Exports:
                 operation.error, final = {"code": 1, "message": "Cancelled."}, "CANCELLED"
             except ApiError as error:
                 operation.error, final = {"code": 3, "message": error.message}, "FAILED"
-            except Exception as error:  # an operation must end, whatever the loopback's own fault
+            except Exception as error:  # an operation must end even after an error of the loopback itself
                 operation.error, final = {"code": 13, "message": f"Loopback: {error!r}"}, "FAILED"
             operation.ended = datetime.now(UTC)
             operation.state = final
@@ -145,20 +147,20 @@ class Exports:
         grid = bands[0].grid
         if grid is None:
             raise ApiError("Unable to export unbounded image.")
-        pixels, most = grid.shape[0] * grid.shape[1], int(body.get("maxPixels", {}).get("value", MOST_PIXELS))
-        if pixels > most:
+        pixels, limit = grid.shape[0] * grid.shape[1], int(body.get("maxPixels", {}).get("value", DEFAULT_MAX_PIXELS))
+        if pixels > limit:
             raise ApiError(
-                f"Export too large: specified {pixels} pixels (max: {most}). Specify higher maxPixels value if you "
+                f"Export too large: specified {pixels} pixels (max: {limit}). Specify higher maxPixels value if you "
                 "intend to export a large area."
             )
         geotiff = options.get("geoTiffOptions", {})
         fill = geotiff.get("noData", {}).get("floatValue")
-        parts = files(grid, geotiff)
+        parts = export_files(grid, geotiff)
         meter()
-        for place, (suffix, part) in enumerate(parts):
+        for index, (suffix, part) in enumerate(parts):
             path = self._storage.path(bucket, f"{prefix}{suffix}.tif")
             _write_file(path, bands, part, fill, meter)
-            operation.progress = (place + 1) / len(parts)
+            operation.progress = (index + 1) / len(parts)
             operation.cancelled.wait(self._delay)
             meter()
         folder = prefix.rpartition("/")[0]
@@ -166,46 +168,49 @@ class Exports:
 
 
 class _CancelledError(Exception):
-    """The operation was asked to stop."""
+    """The operation was cancelled."""
 
 
 class _Meter:
-    """Called after each piece of an operation's work, in its thread: charges the time it took."""
+    """Updates an operation's CPU time; called in its thread after each block. Raises if the operation was cancelled."""
 
     def __init__(self, operation: Operation) -> None:
-        self._operation, self._begun = operation, time.thread_time()
+        self._operation, self._started = operation, time.thread_time()
 
     def __call__(self) -> None:
-        self._operation.seconds = time.thread_time() - self._begun
+        self._operation.seconds = time.thread_time() - self._started
         if self._operation.cancelled.is_set():
             raise _CancelledError
 
 
-def files(grid: Grid, options: Mapping[str, Any]) -> list[tuple[str, Grid]]:
-    """The files of an export: what their names add to the prefix (row and column of their corner where there are
-    several) and their grids; ApiError where the dimensions are no multiple of the shard size."""
-    told = options.get("tileDimensions") or {}
+def export_files(grid: Grid, options: Mapping[str, Any]) -> list[tuple[str, Grid]]:
+    """The files of an export: name suffix and grid of each.
+
+    The suffix is the row and column of the file's first pixel, or empty for a single file. ApiError if the file's
+    dimensions are not a multiple of the shard size.
+    """
+    dimensions = options.get("tileDimensions") or {}
     shard = int((options.get("tileSize") or {}).get("value", SHARD))
-    height, width = int(told.get("height", FILE_SIDE)), int(told.get("width", FILE_SIDE))
-    if told and (height % shard or width % shard):
+    height, width = int(dimensions.get("height", FILE_SIDE)), int(dimensions.get("width", FILE_SIDE))
+    if dimensions and (height % shard or width % shard):
         raise ApiError(f"fileDimensions ({width}x{height}) must be a multiple of shardSize ({shard}).")
     if grid.shape[0] <= height and grid.shape[1] <= width:
         return [("", grid)]
     return [
-        (f"{row:010d}-{column:010d}", grid.part(row, column, _size(grid, row, column, height, width)))
+        (f"{row:010d}-{column:010d}", grid.window(row, column, _file_shape(grid, row, column, height, width)))
         for row in range(0, grid.shape[0], height)
         for column in range(0, grid.shape[1], width)
     ]
 
 
-def _size(grid: Grid, row: int, column: int, height: int, width: int) -> tuple[int, int]:
+def _file_shape(grid: Grid, row: int, column: int, height: int, width: int) -> tuple[int, int]:
     return min(height, grid.shape[0] - row), min(width, grid.shape[1] - column)
 
 
 def _write_file(
-    path: Path, bands: Sequence[Band], grid: Grid, fill: float | None, after_block: Callable[[], None]
+    path: Path, bands: Sequence[ImageBand], grid: Grid, fill: float | None, after_block: Callable[[], None]
 ) -> None:
-    """One file, published whole or not at all."""
+    """Write one file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -215,5 +220,5 @@ def _write_file(
         scratch.unlink(missing_ok=True)
 
 
-def _told(when: datetime) -> str:
+def _timestamp(when: datetime) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

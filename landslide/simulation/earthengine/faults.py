@@ -1,4 +1,4 @@
-"""Faults on purpose: what a service does to its clients on a bad day."""
+"""Fault injection: errors, closed connections and slow replies."""
 
 import random
 from collections.abc import Collection
@@ -12,14 +12,26 @@ RATES = ("too_many", "unavailable", "cut", "half", "slow", "memory")
 
 @dataclass(frozen=True)
 class Faults:
-    """Rates are shares of requests (0 to 1), drawn by the number of the request and the seed: the same request in the
-    same order meets the same fault.
+    """The faults to inject.
 
-    `too_many`: 429, with `retry_after` seconds in its header if given; `unavailable`: 503; `cut`: the connection closes
-    without a reply; `half`: it closes in the midst of one whose length was announced; `slow`: the reply waits
-    `slow_by` seconds more; `memory`: tiles of more than `memory_over` pixels (height times width) exceed the memory.
-    `permanent`: numbers of requests (from 1) that are refused for good. `routes`: which of `computePixels`,
-    `value:compute` and `getPixels` are concerned; all are counted. `failed_exports`: how many first exports fail.
+    Rates are shares of requests, 0 to 1. They are drawn from the seed and the number of the request, so the same
+    sequence of requests meets the same faults.
+
+    Attributes:
+        seed: Seed of the draws.
+        too_many: Rate of status 429.
+        retry_after: Seconds in the Retry-After header of a 429, if any.
+        unavailable: Rate of status 503.
+        cut: Rate of connections closed without a reply.
+        half: Rate of connections closed after half of the announced reply.
+        slow: Rate of delayed replies.
+        slow_by: Delay in seconds.
+        memory: Rate of "User memory limit exceeded" for tiles of more than `memory_over` pixels.
+        memory_over: Pixels (height times width) of a tile that never exceed the memory.
+        permanent: Numbers of requests, from 1, that are always refused with status 400.
+        routes: The routes to which faults apply, of `computePixels`, `value:compute` and `getPixels`. Requests of all
+            routes are counted.
+        failed_exports: Number of first exports that fail.
     """
 
     seed: int = 0
@@ -36,22 +48,22 @@ class Faults:
     routes: Collection[str] = COMPUTE
     failed_exports: int = 0
 
-    def decide(self, number: int) -> "Decision":
-        """What happens to the request of this number, counted from 1."""
-        chance = random.Random(f"{self.seed}:{number}")
-        return Decision(self, number, {name: chance.random() < getattr(self, name) for name in RATES})
+    def decide(self, number: int) -> "FaultDecision":
+        """The faults of a request by its number, from 1."""
+        rng = random.Random(f"{self.seed}:{number}")
+        return FaultDecision(self, number, {name: rng.random() < getattr(self, name) for name in RATES})
 
 
 @dataclass(frozen=True)
-class Decision:
-    """One request's lot."""
+class FaultDecision:
+    """The faults of one request."""
 
     faults: Faults
     number: int
     hits: dict[str, bool]
 
-    def refuse(self) -> None:
-        """ApiError where the request is refused before it is computed."""
+    def check_refusal(self) -> None:
+        """Raise ApiError if the request is refused before it is computed."""
         if self.number in self.faults.permanent:
             raise ApiError("Image.select: Band pattern 'missing' did not match any bands. Available bands: []")
         if self.hits["too_many"]:
@@ -61,7 +73,7 @@ class Decision:
         if self.hits["unavailable"]:
             raise ApiError("The service is currently unavailable.", 503)
 
-    def strain(self, pixels: int) -> None:
-        """ApiError where that many pixels are too much."""
+    def check_memory(self, pixels: int) -> None:
+        """Raise ApiError if a tile of that many pixels exceeds the memory."""
         if self.hits["memory"] and pixels > self.faults.memory_over:
             raise ApiError("User memory limit exceeded.")

@@ -1,7 +1,8 @@
-"""The interpreter: an expression's graph of nodes to a value.
+"""The interpreter: evaluates the graph of an expression to a value.
 
-A node is evaluated once for each set of values of the function arguments that it depends on, so what does not depend on
-a mapped element is shared by all elements, and nodes that are referred to twice are the same value.
+Values are memoised: a node is evaluated once for each combination of values of the function arguments that it depends
+on. What does not depend on a mapped element is shared by all elements, and a node that is referenced twice has one
+value.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,9 +17,9 @@ Scope = Mapping[str, Any]
 
 
 def evaluate(expression: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]] | None = None) -> Any:
-    """The value of an expression; ApiError for whatever Google would refuse.
+    """The value of an expression; ApiError if it is invalid.
 
-    `functions` are those that need to know the world, such as the loading of assets: called with Google's names.
+    `functions` are implementations that depend on the world, such as loading an asset, by Earth Engine's names.
     """
     nodes, result = expression.get("values"), expression.get("result")
     if not isinstance(nodes, Mapping) or result not in nodes:
@@ -34,13 +35,13 @@ class _Graph:
         self._nodes, self._functions = nodes, functions
         self._free: dict[str, frozenset[str]] = {}
         self._free_inline: dict[int, tuple[str, ...]] = {}
-        self._known: dict[tuple[Any, ...], Any] = {}
-        self._alive: list[Any] = []
+        self._memo: dict[tuple[Any, ...], Any] = {}
+        self._memo_arguments: list[Any] = []
 
     def reference(self, name: str, scope: Scope) -> Any:
         if name not in self._nodes:
             raise ApiError(f"Invalid expression: reference to unknown value '{name}'.")
-        return self._once(name, sorted(self._free_in(name)), scope, lambda: self.node(self._nodes[name], scope))
+        return self._memoised(name, sorted(self._free_in(name)), scope, lambda: self.node(self._nodes[name], scope))
 
     def node(self, node: Node, scope: Scope) -> Any:
         if len(node) != 1:
@@ -51,14 +52,14 @@ class _Graph:
             raise ApiError(f"Invalid expression: unknown node '{kind}'.")
         return handler(self, content, scope)
 
-    def _once(self, key: Any, free: Iterable[str], scope: Scope, make: Callable[[], Any]) -> Any:
-        """A value that is the same wherever the arguments it depends on are."""
+    def _memoised(self, key: Any, free: Iterable[str], scope: Scope, make: Callable[[], Any]) -> Any:
+        """The value of `make`, memoised by a key and the values of the free arguments."""
         bound = [scope.get(argument) for argument in free]
         full = (key, *map(id, bound))
-        if full not in self._known:
-            self._known[full] = make()
-            self._alive.extend(bound)  # an id names a value only as long as the value lives
-        return self._known[full]
+        if full not in self._memo:
+            self._memo[full] = make()
+            self._memo_arguments.extend(bound)  # an id is unique only while its object is alive
+        return self._memo[full]
 
     def _constant(self, content: Any, scope: Scope) -> Any:
         return _number(content)
@@ -86,12 +87,12 @@ class _Graph:
         return Function(call)
 
     def _invocation(self, content: Node, scope: Scope) -> Any:
-        """A call. What is written once inside a mapped function but does not depend on its argument is called once."""
+        """A function call. An inline call in a mapped function that does not depend on the argument is made once."""
         free = self._free_inline.get(id(content))
         if free is None:
             free = tuple(sorted(self._free_of({"functionInvocationValue": content})))
             self._free_inline[id(content)] = free
-        return self._once(id(content), free, scope, lambda: self._called(content, scope))
+        return self._memoised(id(content), free, scope, lambda: self._called(content, scope))
 
     def _called(self, content: Node, scope: Scope) -> Any:
         arguments = {name: self.node(value, scope) for name, value in content.get("arguments", {}).items()}
@@ -104,7 +105,7 @@ class _Graph:
     }  # fmt: skip
 
     def _free_in(self, name: str) -> frozenset[str]:
-        """The arguments that a named node's value depends on."""
+        """The free arguments of a named node."""
         if name not in self._free:
             self._free[name] = frozenset()
             self._free[name] = self._free_of(self._nodes.get(name, {}))
@@ -125,7 +126,7 @@ class _Graph:
 
 
 def _parts(kind: str, content: Any) -> Iterable[Any]:
-    """The nodes that a node is made of."""
+    """The child nodes of a node."""
     if kind == "functionInvocationValue":
         return list(content.get("arguments", {}).values())
     if kind not in ("arrayValue", "dictionaryValue"):
@@ -135,7 +136,7 @@ def _parts(kind: str, content: Any) -> Iterable[Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON does not tell 5.0 from 5: integral numbers are integers, as Google takes them."""
+    """Convert integral floats to integers, as Earth Engine does: JSON does not distinguish 5.0 from 5."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Pixels on demand: tiles, and the memory of one request.
+"""Lazy computation of pixels: tiles, and the cache of one request.
 
-A band's pixels come from a function of a `Render` and a `Grid`. Nothing is computed before a grid asks for it, and what
-several bands share is computed once a grid: the functions themselves are the keys of the render's memory.
+A band's pixels are a function of a `RenderContext` and a `Grid`, called only when a grid is requested. The context
+caches tiles by function and grid, so what several bands share is computed once.
 """
 
 from collections import OrderedDict
@@ -13,77 +13,74 @@ from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 
 from .geometry import Geometry
-from .grids import Grid, Places, Projection, places
+from .grids import Grid, PixelPositions, Projection, pixel_positions
 from .replies import ApiError
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
-MOST_LATTICE = 2**26
-KEPT_BYTES = 384 * 2**20
+MAX_LATTICE_PIXELS = 2**26
+CACHE_BYTES = 384 * 2**20
 
 TRUE: Flags = np.array(True)
 FALSE: Flags = np.array(False)
 
 
 class Tile(NamedTuple):
-    """Values and where they are valid; both broadcast to the grid's shape (constants are single numbers).
-
-    What lies under the mask is anything.
-    """
+    """Values and mask (True: valid), broadcastable to the grid's shape. Masked values are arbitrary."""
 
     values: Array
     mask: Flags
 
     def full(self, shape: tuple[int, int]) -> "Tile":
-        """With both arrays at the grid's full shape."""
+        """Both arrays broadcast to the grid's shape."""
         return Tile(np.broadcast_to(self.values, shape), np.broadcast_to(self.mask, shape))
 
 
-Pull = Callable[["Render", Grid], Tile]
-NOTHING = Tile(np.array(0), FALSE)
+TileFunction = Callable[["RenderContext", Grid], Tile]
+EMPTY_TILE = Tile(np.array(0), FALSE)
 
 
-class Render:
-    """The memory of one block of one request. Tiles used least lately are forgotten when they take too much room."""
+class RenderContext:
+    """The cache of one block of one request. The least recently used tiles are dropped beyond `CACHE_BYTES`."""
 
     def __init__(self) -> None:
-        self._tiles: OrderedDict[tuple[Pull, Grid], Tile] = OrderedDict()
-        self._places: dict[tuple[Grid, Projection], Places] = {}
+        self._tiles: OrderedDict[tuple[TileFunction, Grid], Tile] = OrderedDict()
+        self._positions: dict[tuple[Grid, Projection], PixelPositions] = {}
         self._inside: dict[tuple[Geometry, Grid], Flags] = {}
         self._bytes = 0
 
-    def tile(self, pull: Pull, grid: Grid) -> Tile:
-        """The tile of a band's function on a grid."""
-        key = (pull, grid)
+    def tile(self, compute_tile: TileFunction, grid: Grid) -> Tile:
+        """The tile of a band's function on a grid, cached."""
+        key = (compute_tile, grid)
         known = self._tiles.get(key)
         if known is not None:
             self._tiles.move_to_end(key)
             return known
-        made = pull(self, grid)
+        made = compute_tile(self, grid)
         self._tiles[key] = made
         self._bytes += _size(made)
-        while self._bytes > KEPT_BYTES and len(self._tiles) > 1:
+        while self._bytes > CACHE_BYTES and len(self._tiles) > 1:
             self._bytes -= _size(self._tiles.popitem(last=False)[1])
         return made
 
-    def places(self, grid: Grid, projection: Projection) -> Places:
-        """Where the grid's pixels fall on a lattice."""
+    def positions(self, grid: Grid, projection: Projection) -> PixelPositions:
+        """The positions of the grid's pixels on a lattice, cached."""
         key = (grid, projection)
-        if key not in self._places:
-            self._places[key] = places(grid, projection)
-        return self._places[key]
+        if key not in self._positions:
+            self._positions[key] = pixel_positions(grid, projection)
+        return self._positions[key]
 
     def inside(self, geometry: Geometry, grid: Grid) -> Flags:
-        """Where a pixel's centre lies in the geometry, at full shape."""
+        """`rasterize_geometry`, cached."""
         key = (geometry, grid)
         if key not in self._inside:
-            self._inside[key] = rasterised(geometry, grid)
+            self._inside[key] = rasterize_geometry(geometry, grid)
         return self._inside[key]
 
 
-def rasterised(geometry: Geometry, grid: Grid) -> Flags:
-    """Where a pixel's centre lies in the geometry, (height, width)."""
+def rasterize_geometry(geometry: Geometry, grid: Grid) -> Flags:
+    """True where the pixel centre lies inside the geometry, (rows, columns)."""
     shape = geometry.in_crs(grid.crs)
     if shape.is_empty:
         return np.zeros(grid.shape, bool)
@@ -91,32 +88,43 @@ def rasterised(geometry: Geometry, grid: Grid) -> Flags:
     return inside
 
 
-def on_lattice(render: Render, grid: Grid, projection: Projection, make: Callable[[Grid], Tile]) -> Tile:
-    """What `make` computes on the projection's own pixels, seen by the grid through the nearest of them.
+def on_lattice(render: RenderContext, grid: Grid, projection: Projection, make: Callable[[Grid], Tile]) -> Tile:
+    """Compute on the pixels of a projection and sample the result on a grid by nearest neighbour.
 
-    `make` gets the window of the lattice that the grid needs and returns its tile.
+    Args:
+        render: The cache of the request.
+        grid: The requested grid.
+        projection: The projection on whose lattice `make` computes.
+        make: Returns the tile of a window of the lattice.
     """
-    where = render.places(grid, projection)
-    if where.shift is not None:
-        return make(projection.window(*where.shift, grid.shape))
-    found = where.window(0)
+    positions = render.positions(grid, projection)
+    if positions.shift is not None:
+        return make(projection.window(*positions.shift, grid.shape))
+    found = positions.window(0)
     if found is None:
-        return NOTHING
+        return EMPTY_TILE
     row, column, size = found
-    window = projection.window(row, column, affordable(size))
+    window = projection.window(row, column, checked_shape(size))
     tile = make(window).full(window.shape)
-    return nearest(tile.values, tile.mask, *where.indices(row, column))
+    return take_pixels(tile.values, tile.mask, *positions.indices(row, column))
 
 
-def affordable(shape: tuple[int, int]) -> tuple[int, int]:
-    """The shape (rows, columns) of a window of a lattice; ApiError if that many pixels would be too many."""
-    if shape[0] * shape[1] > MOST_LATTICE:
+def checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """The shape (rows, columns) of a window of a lattice; ApiError if it has too many pixels."""
+    if shape[0] * shape[1] > MAX_LATTICE_PIXELS:
         raise ApiError(f"Reprojection output too large ({shape[1]}x{shape[0]} pixels).")
     return shape
 
 
-def nearest(values: Array, mask: Flags, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tile:
-    """The pixels at rows and columns, masked where there are none."""
+def take_pixels(values: Array, mask: Flags, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tile:
+    """The pixels at given indices, masked outside of the array.
+
+    Args:
+        values: (height, width).
+        mask: (height, width), True where valid.
+        rows: Row indices, broadcastable against `columns`.
+        columns: Column indices.
+    """
     height, width = values.shape
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     at = (np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1))
@@ -124,5 +132,5 @@ def nearest(values: Array, mask: Flags, rows: NDArray[np.int64], columns: NDArra
 
 
 def _size(tile: Tile) -> int:
-    """Bytes that a tile alone keeps alive; views count for what they show."""
+    """The size of a tile in bytes, at the full shape of its arrays."""
     return int(tile.values.nbytes + tile.mask.nbytes)

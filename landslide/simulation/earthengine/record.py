@@ -1,4 +1,4 @@
-"""What was asked of the loopback: counts, concurrency, tiles."""
+"""The record of requests: counts, concurrency, tiles."""
 
 import threading
 from collections import Counter
@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Asked:
-    """A computePixels request: its number, where its grid lies (x and y of the corner), its width and height, workload
-    tag, and the status it was answered with (0: the connection was cut; None: under way)."""
+class TileRecord:
+    """One computePixels request.
+
+    `translate` is (x, y) of the grid's upper left corner, `dimensions` its (width, height) in pixels, `tag` the
+    workload tag; `started` and `ended` are monotonic seconds. `status` is that of the reply: 0 if the connection was
+    closed, None while the request runs.
+    """
 
     number: int
     translate: tuple[float, float]
@@ -24,37 +28,40 @@ class Asked:
 
 @dataclass
 class Record:
-    """Counters of a server, safe to read while it runs: requests by route, `computes` so far that took computing, and
-    `most` that ever computed at once."""
+    """Thread-safe counters of a server.
+
+    `routes` counts the requests by route, `computations` those that were computed, `max_concurrent` the most that were
+    computed at the same time.
+    """
 
     routes: Counter[str] = field(default_factory=Counter)
-    computes: int = 0
-    most: int = 0
+    computations: int = 0
+    max_concurrent: int = 0
     _current: int = 0
-    _pixels: list[Asked] = field(default_factory=list)
+    _tiles: list[TileRecord] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, route: str) -> None:
         with self._lock:
             self.routes[route] += 1
 
-    def asked(self, request: Asked) -> None:
+    def add_tile(self, request: TileRecord) -> None:
         with self._lock:
-            self._pixels.append(request)
+            self._tiles.append(request)
 
-    def tiles(self) -> list[Asked]:
-        """The computePixels requests so far, in order of arrival."""
+    def tiles(self) -> list[TileRecord]:
+        """The computePixels requests so far, in the order of their arrival."""
         with self._lock:
-            return list(self._pixels)
+            return list(self._tiles)
 
     @contextmanager
     def computing(self) -> Iterator[tuple[int, int]]:
-        """While a request computes: its number (from 1) and how many compute with it."""
+        """Count a request as computed during the context: yields its number (from 1) and the number running now."""
         with self._lock:
-            self.computes += 1
+            self.computations += 1
             self._current += 1
-            self.most = max(self.most, self._current)
-            number, current = self.computes, self._current
+            self.max_concurrent = max(self.max_concurrent, self._current)
+            number, current = self.computations, self._current
         try:
             yield number, current
         finally:

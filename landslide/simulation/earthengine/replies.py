@@ -1,4 +1,4 @@
-"""What a route answers with, and refusals in Google's words and codes."""
+"""HTTP replies, and errors with the messages and codes of Earth Engine."""
 
 import json
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """A body with its MIME type, HTTP status and further headers."""
+    """A body with its MIME type, HTTP status and additional headers."""
 
     body: bytes | bytearray
     mime: str = JSON
@@ -27,23 +27,23 @@ class Reply:
 
 
 def json_reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
-    """A value as JSON."""
+    """A reply with a JSON body."""
     return Reply(json.dumps(value).encode(), JSON, status, headers or {})
 
 
 class ApiError(Exception):
-    """A refusal with its HTTP code; `headers` go with the reply."""
+    """An error reply: message, HTTP status and additional headers."""
 
     def __init__(self, message: str, code: int = 400, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.message, self.code, self.headers = message, code, headers or {}
 
     def reply(self) -> Reply:
-        """The JSON that the client's library takes its message from."""
-        told = {"code": self.code, "message": self.message, "status": STATUS.get(self.code, "UNKNOWN")}
-        return json_reply({"error": told}, self.code, self.headers)
+        """The JSON error reply, as the client library parses it."""
+        error = {"code": self.code, "message": self.message, "status": STATUS.get(self.code, "UNKNOWN")}
+        return json_reply({"error": error}, self.code, self.headers)
 
 
-def not_imitated(what: str) -> ApiError:
-    """The refusal of something that Google has and this loopback has not."""
+def unsupported(what: str) -> ApiError:
+    """The error for a feature of Earth Engine that the loopback does not support."""
     return ApiError(f"{what} is not imitated by the loopback Earth Engine.")

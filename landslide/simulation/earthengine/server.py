@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a socket: connections, bodies, replies, and connections that are cut."""
+"""The HTTP/1.1 server."""
 
 import socket
 import threading
@@ -10,12 +10,12 @@ from typing import Any
 from .app import App, CutError
 from .replies import ApiError, Reply
 
-MOST_BODY = 10 * 2**20
-DRAINED = 64 * 2**20
+MAX_BODY_BYTES = 10 * 2**20
+MAX_DRAINED_BYTES = 64 * 2**20
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection: HTTP/1.1, kept alive."""
+    """One keep-alive connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -28,19 +28,19 @@ class Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Requests are not logged."""
 
     def _serve(self) -> None:
         app = self.server.app
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            reply = app.answer(self.command, self.path, self._body(headers), headers)
+            reply = app.handle(self.command, self.path, self._body(headers), headers)
         except CutError as cut:
             self._cut(cut.reply)
             return
         except ApiError as error:
             reply = error.reply()
-        except Exception as error:  # a fault of the loopback's own: told at once, with a code that nobody retries
+        except Exception as error:  # an error of the loopback itself: status 400, which clients do not retry
             reply = ApiError(f"Loopback failed: {error!r}").reply()
         with suppress(BrokenPipeError, ConnectionResetError):
             self._head(reply)
@@ -48,12 +48,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
         length = int(headers.get("content-length") or 0)
-        if length > MOST_BODY:
-            if length <= DRAINED:
+        if length > MAX_BODY_BYTES:
+            if length <= MAX_DRAINED_BYTES:
                 self.rfile.read(length)
             else:
                 self.close_connection = True
-            raise ApiError(f"Request payload size exceeds the limit: {MOST_BODY} bytes.")
+            raise ApiError(f"Request payload size exceeds the limit: {MAX_BODY_BYTES} bytes.")
         return self.rfile.read(length)
 
     def _head(self, reply: Reply) -> None:
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A thread a connection; a queue long enough for a crowd."""
+    """A server with one thread for each connection."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -88,4 +88,4 @@ class Server(ThreadingHTTPServer):
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are no error of ours."""
+        """Errors of connections that a client closed are not reported."""

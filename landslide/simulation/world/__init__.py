@@ -1,7 +1,6 @@
-"""A synthetic world to develop and demonstrate on: terrain, cover, satellites, landslides and what is mistaken for
-them."""
+"""A synthetic world: terrain, land cover, Sentinel-1/2 scenes, landslides and changes that resemble them."""
 
-from .changes import Truth
+from .changes import GroundTruth
 from .world import World, simulate_world
 
-__all__ = ["Truth", "World", "simulate_world"]
+__all__ = ["GroundTruth", "World", "simulate_world"]

@@ -1,4 +1,4 @@
-"""The simulated scenes as a self-contained STAC catalogue, described the way public catalogues describe theirs."""
+"""The simulated scenes as a self-contained STAC catalogue, with the metadata of public catalogues."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,8 +33,7 @@ COMMON_NAMES = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir"}
 
 @dataclass(frozen=True)
 class AssetRaster:
-    """An asset's pixels (rows, columns), their transform and their entry in `raster:bands`, which also gives the
-    file's nodata."""
+    """An asset's pixels (rows, columns), their transform and their `raster:bands` entry, whose nodata is the file's."""
 
     pixels: npt.NDArray[np.generic]
     transform: Affine
@@ -43,8 +42,11 @@ class AssetRaster:
 
 @dataclass(frozen=True)
 class ItemRecord:
-    """One item before it is written: outline in the CRS of its rasters, properties beyond the projection's, assets by
-    name."""
+    """A STAC item before it is written.
+
+    `outline` is in the CRS of the rasters (`epsg`), `assets` are by name, `properties` exclude those of the projection
+    extension.
+    """
 
     id: str
     collection: str
@@ -57,7 +59,7 @@ class ItemRecord:
 
 
 def write_item(folder: Path, record: ItemRecord) -> pystac.Item:
-    """Write the item's COGs to `folder/<collection>/<id>/` and return the item, its assets relative to itself."""
+    """Write the item's COGs to `folder/<collection>/<id>/`; return the item with asset links relative to itself."""
     outline = record.outline
     if record.epsg != 4326:
         outline = reproject(Transformer.from_crs(record.epsg, 4326, always_xy=True).transform, outline)
@@ -94,7 +96,7 @@ def _asset(name: str, raster: AssetRaster, epsg: int) -> pystac.Asset:
 
 
 def write_catalogue(folder: Path, items: list[pystac.Item]) -> Path:
-    """Write `catalog.json`, its three collections and every item with relative links; the path of the catalogue."""
+    """Write `catalog.json`, its collections and all items with relative links; return the path of the catalogue."""
     catalogue = pystac.Catalog(
         id="simulated-world", description="Simulated landslide events", title="Simulated landslide events"
     )
@@ -105,7 +107,7 @@ def write_catalogue(folder: Path, items: list[pystac.Item]) -> Path:
         )
         collection.add_items(members)
         catalogue.add_child(collection)
-    # Laid out under a root without a dot: pystac takes a folder such as "world.v1" for a file and writes beside it.
+    # The root must not contain a dot: pystac takes a folder such as "world.v1" for a file and writes to its parent.
     catalogue.normalize_hrefs("/world")
     catalogue.save(pystac.CatalogType.SELF_CONTAINED, dest_href=str(folder))
     return folder / "catalog.json"

@@ -1,18 +1,18 @@
-"""What happened to the ground between two dates, of every kind, as rasters that both sensors read."""
+"""Changes of the ground surface between two dates, as rasters from which both sensors are simulated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
 from shapely import Geometry
 
-from .landscape import Cover
+from .landscape import LandCover
 from .noise import Bytes, Floats, coverage
 from .terrain import PIXEL
 
 
-class Truth(IntEnum):
-    """Values of the truth raster."""
+class GroundTruth(IntEnum):
+    """Values of the ground truth raster."""
 
     BACKGROUND = 0
     LANDSLIDE = 1
@@ -22,75 +22,84 @@ class Truth(IntEnum):
     SNOW = 5
 
 
-COVER_FROM, KIND_FROM = 1, 10
-COVER_NAMES = {COVER_FROM + kind: kind.name.lower() for kind in Cover} | {
-    KIND_FROM + Truth.CLEAR_CUT: "clear-cut",
-    KIND_FROM + Truth.HARVEST: "harvest",
-    KIND_FROM + Truth.FLOOD: "flood bank",
-    KIND_FROM + Truth.SNOW: "snow",
+COVER_OFFSET, KIND_OFFSET = 1, 10
+COVER_NAMES = {COVER_OFFSET + kind: kind.name.lower() for kind in LandCover} | {
+    KIND_OFFSET + GroundTruth.CLEAR_CUT: "clear-cut",
+    KIND_OFFSET + GroundTruth.HARVEST: "harvest",
+    KIND_OFFSET + GroundTruth.FLOOD: "flood bank",
+    KIND_OFFSET + GroundTruth.SNOW: "snow",
 }
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one changed object looks: first and last day of it (days since the event), the green fraction it leaves,
-    the brightness of its background relative to soil, and its backscatter relative to the kind's own, in dB."""
+class Appearance:
+    """Appearance of one changed object.
+
+    `onset` and `end` are its first and last day, counted from the event; `green` is the green fraction that remains
+    (0-1); `brightness` is that of the bare ground relative to soil; `roughness_db` is the backscatter relative to the
+    mean of its kind, in dB.
+    """
 
     onset: float
-    until: float
+    end: float
     green: float
-    tone: float
-    rough: float
+    brightness: float
+    roughness_db: float
+
+
+APPEARANCE = tuple(field.name for field in fields(Appearance))
 
 
 @dataclass(frozen=True)
 class Change:
-    """All objects of one kind on the landscape's grid, float32 (rows, columns): the share of each pixel they cover,
-    and their `Look`."""
+    """All objects of one kind on the landscape's grid, float32 (rows, columns).
 
-    kind: Truth
+    `fraction` is the share of each pixel that they cover; the other rasters are the fields of `Appearance`.
+    """
+
+    kind: GroundTruth
     fraction: Floats
     onset: Floats
-    until: Floats
+    end: Floats
     green: Floats
-    tone: Floats
-    rough: Floats
+    brightness: Floats
+    roughness_db: Floats
 
     def at(self, day: float) -> Floats:
-        """The share of each pixel under this change on a day counted from the event."""
-        return np.where((self.onset <= day) & (day <= self.until), self.fraction, np.float32(0))
+        """The share of each pixel under this change on a day, counted from the event."""
+        return np.where((self.onset <= day) & (day <= self.end), self.fraction, np.float32(0))
 
 
-def paint(kind: Truth, shape: tuple[int, int], objects: list[tuple[Geometry, Look]]) -> Change:
-    """Rasterise objects, polygons in metres from the upper left corner (x right, y down); a later one lies on top."""
-    layers = {name: np.zeros(shape, np.float32) for name in ("fraction", "onset", "until", "green", "tone", "rough")}
-    for geometry, look in objects:
+def paint(kind: GroundTruth, shape: tuple[int, int], objects: list[tuple[Geometry, Appearance]]) -> Change:
+    """Rasterise objects: polygons in metres from the upper left corner (x right, y down). Later objects lie on top."""
+    layers = {name: np.zeros(shape, np.float32) for name in ("fraction", *APPEARANCE)}
+    for geometry, appearance in objects:
         window, share = coverage(geometry, shape, PIXEL)
         on_top = share > 0
         layers["fraction"][window] = np.maximum(layers["fraction"][window], share)
-        for name in ("onset", "until", "green", "tone", "rough"):
-            layers[name][window][on_top] = getattr(look, name)
+        for name in APPEARANCE:
+            layers[name][window][on_top] = getattr(appearance, name)
     return Change(kind, **layers)
 
 
-def without(change: Change, taken: Floats) -> Change:
-    """The change where nothing else has taken its share of the pixel."""
+def exclude(change: Change, taken: Floats) -> Change:
+    """The change limited to the share of each pixel that is not `taken`; 0 where at least half is taken."""
     fraction = np.minimum(change.fraction, 1 - taken)
     fraction[taken >= 0.5] = 0
-    return Change(change.kind, fraction, change.onset, change.until, change.green, change.tone, change.rough)
+    return Change(change.kind, fraction, change.onset, change.end, change.green, change.brightness, change.roughness_db)
 
 
-def truth(changes: list[Change]) -> Bytes:
-    """The kind that covers at least half of each pixel, uint8 (`Truth`); of two kinds the first in the list."""
+def truth_raster(changes: list[Change]) -> Bytes:
+    """The kind that covers at least half of each pixel, uint8 (`GroundTruth`). If two do, the earlier in the list."""
     values = np.zeros(changes[0].fraction.shape, np.uint8)
     for change in reversed(changes):
         values[change.fraction >= 0.5] = change.kind
     return values
 
 
-def known_cover(cover: Bytes, kinds: Bytes) -> Bytes:
-    """Land cover (`Cover`) and, on top, what is mistaken for landslides (`Truth`), by the numbers of `COVER_NAMES`.
+def cover_classes(cover: Bytes, kinds: Bytes) -> Bytes:
+    """Land cover before the event, replaced by the confounder where there is one; uint8, numbered by `COVER_NAMES`.
 
-    Landslides keep the cover that they hit, so that a class tells what was missed in it, too.
+    Landslide pixels keep the land cover from before the event, so that recall can be computed for each class.
     """
-    return np.where(kinds > Truth.LANDSLIDE, KIND_FROM + kinds, COVER_FROM + cover).astype(np.uint8)
+    return np.where(kinds > GroundTruth.LANDSLIDE, KIND_OFFSET + kinds, COVER_OFFSET + cover).astype(np.uint8)

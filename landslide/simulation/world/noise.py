@@ -1,4 +1,4 @@
-"""Random fields on a grid."""
+"""Random fields and raster helpers."""
 
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,7 @@ from shapely import Geometry
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
-Random = np.random.Generator
+Generator = np.random.Generator
 
 SUBPIXELS = 4
 
@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 Rasters = TypeVar("Rasters", bound="DataclassInstance")
 
 
-def power_law(random: Random, shape: tuple[int, int], exponent: float, cutoff: float = 0.0) -> Floats:
-    """A periodic Gaussian field of zero mean and unit variance whose power falls with wavenumber as k^-exponent.
+def power_law(rng: Generator, shape: tuple[int, int], exponent: float, cutoff: float = 0.0) -> Floats:
+    """A periodic Gaussian random field with a power spectrum of k^-exponent, zero mean and unit variance.
 
-    exponent 0 is white noise, 2-3 clouds, 3-4 terrain. Waves longer than 1/`cutoff` pixels carry no more than that
-    one.
+    Args:
+        rng: Random number generator.
+        shape: (rows, columns).
+        exponent: 0 is white noise, 2-3 resembles clouds, 3-4 terrain.
+        cutoff: Wavenumber in cycles per pixel below which the spectrum is flat.
+
+    Returns:
+        float32 (rows, columns).
     """
-    spectrum = scipy.fft.rfft2(random.standard_normal(shape, dtype=np.float32))
+    spectrum = scipy.fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
     rows = scipy.fft.fftfreq(shape[0])[:, None]
     columns = scipy.fft.rfftfreq(shape[1])[None, :]
     wavenumber = np.maximum(np.hypot(rows, columns), max(cutoff, 1 / max(shape)))
@@ -39,13 +45,13 @@ def power_law(random: Random, shape: tuple[int, int], exponent: float, cutoff: f
     return np.asarray(field / field.std(), np.float32)
 
 
-def uniform(field: Floats) -> Floats:
-    """A unit Gaussian field mapped to a uniform one in 0-1 by its own distribution function."""
+def to_uniform(field: Floats) -> Floats:
+    """A standard normal field mapped to a uniform distribution in 0-1 by the normal cumulative distribution."""
     return np.asarray(special.ndtr(field), np.float32)
 
 
 def ramp(values: Any, low: float, high: float) -> Floats:
-    """0 below `low`, 1 above `high`, linear between; `high` below `low` turns it round."""
+    """0 at `low`, 1 at `high`, linear between and constant beyond. With `high` < `low` the ramp falls."""
     return np.asarray(np.clip((np.asarray(values, np.float32) - low) / (high - low), 0, 1), np.float32)
 
 
@@ -55,24 +61,24 @@ def smooth(field: Floats, sigma: float) -> Floats:
 
 
 def rank(field: Floats) -> Floats:
-    """Each value's share of smaller values, 0-1."""
+    """The normalised rank of each value, 0-1."""
     order = np.empty(field.size, np.float32)
     order[np.argsort(field, axis=None, kind="stable")] = np.linspace(0, 1, field.size, dtype=np.float32)
     return order.reshape(field.shape)
 
 
-def cut(rasters: Rasters, window: tuple[slice, slice]) -> Rasters:
-    """A dataclass with every array in it cut to a window of its last two axes."""
+def crop_arrays(rasters: Rasters, window: tuple[slice, slice]) -> Rasters:
+    """The dataclass with every array field cropped to a window of its last two axes."""
     arrays = {field.name: getattr(rasters, field.name) for field in fields(rasters)}
     parts = {name: array[..., *window] for name, array in arrays.items() if isinstance(array, np.ndarray)}
     return replace(rasters, **parts)
 
 
 def coverage(geometry: Geometry, shape: tuple[int, int], pixel: float = 1.0) -> tuple[tuple[slice, slice], Floats]:
-    """The share of each pixel that a polygon covers, and the window it lies in.
+    """The window (rows, columns) of a grid that a polygon lies in, and the share of each of its pixels that it covers.
 
-    Coordinates are x = column * pixel, y = row * pixel from the upper left corner. The window may be empty (polygon
-    outside).
+    The polygon's coordinates are x = column * pixel, y = row * pixel from the upper left corner. The window is empty
+    if the polygon lies outside the grid.
     """
     left, top, right, bottom = (value / pixel for value in geometry.bounds)
     row, column = max(int(np.floor(top)), 0), max(int(np.floor(left)), 0)

@@ -1,4 +1,4 @@
-"""Where the simulated events happen: one row a place, so that terrain, climate, date and CRS all differ."""
+"""The places of the simulated events. They differ in terrain, climate, date and UTM zone."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -8,12 +8,22 @@ from datetime import date
 class Place:
     """A place on Earth with its terrain, climate and event.
 
-    `steepness` is the 75th percentile of slope in degrees; `floor` the share of the relief that valley floors bury;
-    `roughness` the amplitude of fine relief (0-1); `cloudiness` the mean cloud cover of a Sentinel-2 scene and
-    `evenness` how alike scenes are in it (the sum of a beta distribution's parameters: near 0 the sky is all clear or
-    all closed); `seasonality` the share of greenness lost in winter; `vigour` the green fraction at its best; `soil` a
-    brightness factor of bare ground; `regrowth` the green fraction a slide regains in 60 days; `snow` the share of the
-    area under passing snow patches; `landslides` the target share of the area in landslides.
+    Attributes:
+        longitude, latitude: Degrees.
+        steepness: 75th percentile of slope, degrees.
+        valley_floor: Depth of valley fill as a share of the relief.
+        roughness: Amplitude of fine relief, 0-1.
+        base_elevation: Lowest elevation, metres.
+        forest: Share of wild vegetation that is forest.
+        cloudiness: Mean cloud cover of a Sentinel-2 scene, 0-1.
+        seasonality: Share of greenness lost in winter.
+        peak_green: Largest green fraction of the year.
+        soil_brightness: Brightness factor of bare ground.
+        regrowth: Green fraction that a landslide regains in 60 days.
+        snow_share: Share of the area under temporary snow patches.
+        landslide_share: Target share of the area in landslides.
+        cloud_concentration: Sum of the two parameters of the beta distribution of cloud cover. Near 0, scenes are
+            either clear or overcast.
     """
 
     id: str
@@ -22,18 +32,18 @@ class Place:
     latitude: float
     event_date: date
     steepness: float
-    floor: float
+    valley_floor: float
     roughness: float
-    base_m: float
+    base_elevation: float
     forest: float
     cloudiness: float
     seasonality: float
-    vigour: float
-    soil: float
+    peak_green: float
+    soil_brightness: float
     regrowth: float
-    snow: float
-    landslides: float
-    evenness: float = 1.1
+    snow_share: float
+    landslide_share: float
+    cloud_concentration: float = 1.1
 
 
 PLACES = (
@@ -61,16 +71,16 @@ PLACES = (
 
 
 def places(count: int) -> list[Place]:
-    """The first `count` places; past the table they repeat 2 degrees of latitude nearer the equator, under a numbered
-    id."""
+    """The first `count` places. After the last row the table repeats with a numbered id, 2 degrees nearer the equator
+    each time."""
     return [_place(index) for index in range(count)]
 
 
 def _place(index: int) -> Place:
-    lap, row = divmod(index, len(PLACES))
+    repeat, row = divmod(index, len(PLACES))
     place = PLACES[row]
-    if lap == 0:
+    if repeat == 0:
         return place
-    towards = -2.0 * lap if place.latitude > 0 else 2.0 * lap
-    name = f"{place.id}-{lap + 1}"
-    return replace(place, id=name, title=f"{place.title} {lap + 1}", latitude=place.latitude + towards)
+    shift = -2.0 * repeat if place.latitude > 0 else 2.0 * repeat
+    name = f"{place.id}-{repeat + 1}"
+    return replace(place, id=name, title=f"{place.title} {repeat + 1}", latitude=place.latitude + shift)

@@ -1,4 +1,4 @@
-"""Small cloud-optimised GeoTIFFs whose bytes depend on their pixels alone."""
+"""Cloud-optimised GeoTIFFs whose bytes depend only on their content."""
 
 from pathlib import Path
 
@@ -11,8 +11,16 @@ from rasterio.transform import Affine
 def write_cog(
     path: Path, pixels: npt.NDArray[np.generic], epsg: int, transform: Affine, nodata: float | None, description: str
 ) -> None:
-    """One band (rows, columns) of the array's dtype; deflate, blocks of 512, overviews where the image is larger than
-    one."""
+    """Write one band as a COG: DEFLATE, blocks of 512 pixels, overviews if the image is larger than a block.
+
+    Args:
+        path: The file; its folder is created.
+        pixels: (rows, columns); the file gets its dtype.
+        epsg: EPSG code of the CRS.
+        transform: Affine transform from pixels to the CRS.
+        nodata: The file's nodata value, if any.
+        description: The band's description.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     predictor = 3 if pixels.dtype.kind == "f" else 2
     with rasterio.open(

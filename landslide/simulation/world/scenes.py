@@ -1,4 +1,4 @@
-"""Which satellite passes when over an event, what of the area its swath covers, and the item that comes of it."""
+"""The satellite passes over an event, the part of the area that each swath covers, and their STAC items."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ from rasterio.features import geometry_mask
 
 from .catalogue import DEM, EO, SAR, SAT, SENTINEL1, SENTINEL2, VIEW, AssetRaster, ItemRecord
 from .changes import Change
-from .landscape import Cover, Landscape, crop
-from .noise import Bytes, Floats, Random, cut
+from .landscape import LandCover, Landscape, crop_landscape
+from .noise import Bytes, Floats, Generator, crop_arrays
 from .sentinel1 import Orbit, radar_geometry, radar_scene, texture_db
-from .sentinel2 import BANDS, Optical, clearness, optical_scene
-from .site import Site, elevation_in_degrees, mgrs_tile, nearest_in_degrees
+from .sentinel2 import BANDS, OpticalScene, cloud_score, optical_scene
+from .site import Site, elevation_on_dem_grid, mgrs_tile, nearest_on_dem_grid
 from .terrain import PIXEL
 
-WINDOW_DAYS = 60
-RADAR_REPEAT = 12
+WINDOW_DAYS = 60  # before and after the event
+RADAR_REPEAT = 12  # days
 OPTICAL_REPEAT = 5
 NEIGHBOUR_REPEAT = 20
-BASELINE_04 = date(2022, 1, 25)
-OVERCAST = 0.92
-UNSCORED = 8
+BASELINE_04 = date(2022, 1, 25)  # first date of processing baseline 04.00
+MAX_CLOUD_COVER = 0.92  # scenes above it are left out of the catalogue
+SCORELESS_CYCLE = 8  # one scene of so many has no cloud score
 SCORE_STEP = 0.005
-RIVER = 3
-SCORES = {"nodata": 255, "data_type": "uint8", "scale": SCORE_STEP, "offset": 0.0, "spatial_resolution": 10}
+WBM_RIVER = 3  # river in the water body mask of the Copernicus DEM
+SCORE_BAND = {"nodata": 255, "data_type": "uint8", "scale": SCORE_STEP, "offset": 0.0, "spatial_resolution": 10}
 
 
 @dataclass(frozen=True)
 class Event:
-    """A simulated event: its grids, the landscape before, and everything that changed in it."""
+    """A simulated event: its grids, the landscape before it, and all changes of the surface."""
 
     site: Site
     landscape: Landscape
@@ -42,8 +42,8 @@ class Event:
     def name(self) -> str:
         return self.landscape.place.id
 
-    def instant(self, day: int, local: time) -> datetime:
-        """The moment of a local solar time on a UTC day counted from the event, to the second."""
+    def acquisition_time(self, day: int, local: time) -> datetime:
+        """The UTC time, to the second, of a local solar time on a day counted from the event."""
         place = self.landscape.place
         midnight = datetime.combine(place.event_date + timedelta(days=day), time(), UTC)
         seconds = local.hour * 3600 + local.minute * 60 - round(place.longitude * 240)
@@ -51,14 +51,14 @@ class Event:
 
 
 def elevation_item(event: Event) -> ItemRecord:
-    """The elevation model and its water body mask (0 land, 3 river); it knows nothing of the landslides."""
-    elevation, transform = elevation_in_degrees(event.site, event.landscape.terrain.elevation)
+    """The elevation from before the event and its water body mask (0 land, 3 river)."""
+    elevation, transform = elevation_on_dem_grid(event.site, event.landscape.terrain.elevation)
     rows, columns = elevation.shape
     west, north = transform.c, transform.f
     outline = shapely.box(west, north + transform.e * rows, west + transform.a * columns, north)
     band = {"nodata": "nan", "data_type": "float32", "unit": "m"}
-    rivers = np.where(event.landscape.cover == Cover.WATER, np.uint8(RIVER), np.uint8(0))
-    water = AssetRaster(nearest_in_degrees(event.site, rivers), transform, {"nodata": 255, "data_type": "uint8"})
+    rivers = np.where(event.landscape.cover == LandCover.WATER, np.uint8(WBM_RIVER), np.uint8(0))
+    water = AssetRaster(nearest_on_dem_grid(event.site, rivers), transform, {"nodata": 255, "data_type": "uint8"})
     return ItemRecord(
         id=f"DEM_{event.name}",
         collection=DEM,
@@ -70,22 +70,21 @@ def elevation_item(event: Event) -> ItemRecord:
     )
 
 
-def radar_items(random: Random, event: Event) -> Iterator[ItemRecord]:
-    """Scenes of an ascending and a descending orbit every 12 days; one orbit of some events misses a side of the
-    area."""
-    landscape, changes = _in_scene(event)
-    texture = texture_db(random, landscape)
+def radar_items(rng: Generator, event: Event) -> Iterator[ItemRecord]:
+    """Scenes of an ascending and a descending orbit every 12 days. A third of the orbits cover a part of the area."""
+    landscape, changes = _crop_to_scene(event)
+    texture = texture_db(rng, landscape)
     evening, morning = time(18, 4), time(5, 52)
     for state, local in (("ascending", evening), ("descending", morning)):
-        orbit = Orbit(state, int(random.integers(1, 176)), float(random.uniform(33, 43)))
-        radar = cut(radar_geometry(event.landscape.terrain, orbit), event.site.scene)
-        share = 0.75 if random.random() < 0.35 else 1.0
-        swath, seen = _swath(event.site, share, tilt=-0.2 if state == "ascending" else 0.2)
-        start = int(random.integers(0, RADAR_REPEAT))
+        orbit = Orbit(state, int(rng.integers(1, 176)), float(rng.uniform(33, 43)))
+        radar = crop_arrays(radar_geometry(event.landscape.terrain, orbit), event.site.scene)
+        share = 0.75 if rng.random() < 0.35 else 1.0
+        swath, in_swath = _swath(event.site, share, tilt=-0.2 if state == "ascending" else 0.2)
+        start = int(rng.integers(0, RADAR_REPEAT))
         for day in _days(start, RADAR_REPEAT):
-            bands = radar_scene(random, landscape, changes, radar, texture, day)
-            pixels = {name: np.where(seen, power, np.float32(np.nan)) for name, power in bands.items()}
-            yield _radar_item(event, orbit, event.instant(day, local), swath, pixels)
+            bands = radar_scene(rng, landscape, changes, radar, texture, day)
+            pixels = {name: np.where(in_swath, power, np.float32(np.nan)) for name, power in bands.items()}
+            yield _radar_item(event, orbit, event.acquisition_time(day, local), swath, pixels)
 
 
 def _radar_item(
@@ -117,58 +116,49 @@ def _radar_item(
     )
 
 
-def optical_items(random: Random, event: Event) -> Iterator[ItemRecord]:
-    """Scenes of one orbit every 5 days and, every 20 days, of a neighbouring orbit that covers part of the
-    area; days under closed cloud are left out, as archives filtered by cloud cover leave them out. One in eight has
-    no cloud score."""
-    landscape, changes = _in_scene(event)
-    main = int(random.integers(1, 144))
+def optical_items(rng: Generator, event: Event) -> Iterator[ItemRecord]:
+    """Scenes of one orbit every 5 days and of a neighbouring orbit, which covers part of the area, every 20 days.
+
+    Overcast scenes are left out, as by an archive's cloud filter. One scene in eight has no cloud score.
+    """
+    landscape, changes = _crop_to_scene(event)
+    main = int(rng.integers(1, 144))
     orbits = ((main, OPTICAL_REPEAT, 1.0), (main % 143 + 1, NEIGHBOUR_REPEAT, 0.55))
-    taken = 0
+    acquired = 0
     for number, repeat, share in orbits:
-        swath, seen = _swath(event.site, share, tilt=0.2)
-        start = int(random.integers(0, repeat))
+        swath, in_swath = _swath(event.site, share, tilt=0.2)
+        start = int(rng.integers(0, repeat))
         for count, day in enumerate(_days(start, repeat)):
-            scene = optical_scene(random, landscape, changes, day)
-            if np.mean(scene.cloud > 0.2) < OVERCAST:
+            scene = optical_scene(rng, landscape, changes, day)
+            if np.mean(scene.cloud > 0.2) < MAX_CLOUD_COVER:
                 platform = "sentinel-2a" if count % 2 == 0 else "sentinel-2b"
-                taken += 1
-                scored = taken % UNSCORED != UNSCORED // 2
-                yield _optical_item(event, scene, day, platform, number, swath, seen, scored)
+                acquired += 1
+                scored = acquired % SCORELESS_CYCLE != SCORELESS_CYCLE // 2
+                yield _optical_item(event, scene, day, platform, number, swath, in_swath, scored)
 
 
 def _optical_item(
     event: Event,
-    scene: Optical,
+    scene: OpticalScene,
     day: int,
     platform: str,
     number: int,
     swath: shapely.Geometry,
-    seen: Floats,
+    in_swath: Floats,
     scored: bool,
 ) -> ItemRecord:
-    when = event.instant(day, time(10, 30))
+    when = event.acquisition_time(day, time(10, 30))
     offset, baseline = (-0.1, "04.00") if when.date() >= BASELINE_04 else (0.0, "03.01")
-    numbers = np.clip(np.rint((scene.reflectance - offset) * 10_000), 1, 65_535) * seen
-    bands = {
-        "nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": offset, "unit": "1", "spatial_resolution": 10
-    }  # fmt: skip
-    transform = event.site.transform(event.site.scene)
-    assets = {
-        name: AssetRaster(pixels.astype(np.uint16), transform, dict(bands))
-        for name, pixels in zip(BANDS, numbers, strict=True)
-    }
-    covered = seen[::2, ::2] > 0
-    scl = np.where(covered, scene.scl, 0).astype(np.uint8)
-    half = event.site.transform(event.site.scene, 2 * PIXEL)
-    assets["SCL"] = AssetRaster(scl, half, {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20})
+    assets = _optical_assets(event.site, scene, in_swath, offset)
     if scored:
-        assets["cs_cdf"] = AssetRaster(_scores(scene, seen), transform, dict(SCORES))
+        transform = event.site.transform(event.site.scene)
+        assets["cs_cdf"] = AssetRaster(_quantised_score(scene, in_swath), transform, dict(SCORE_BAND))
+    clouds = np.isin(assets["SCL"].pixels, (8, 9, 10))[in_swath[::2, ::2] > 0]
     properties: dict[str, Any] = {
         "platform": platform,
         "constellation": "sentinel-2",
         "instruments": ["msi"],
-        "eo:cloud_cover": round(float(np.isin(scl[covered], (8, 9, 10)).mean() * 100), 2),
+        "eo:cloud_cover": round(float(clouds.mean() * 100), 2),
         "s2:processing_baseline": baseline,
         "s2:mgrs_tile": mgrs_tile(event.site),
         "sat:orbit_state": "descending",
@@ -186,24 +176,43 @@ def _optical_item(
     )
 
 
-def _scores(scene: Optical, seen: Floats) -> Bytes:
-    """The cloud score in steps of `SCORE_STEP`, 255 outside the swath."""
-    return np.where(seen > 0, np.rint(clearness(scene) / SCORE_STEP), 255).astype(np.uint8)
+def _optical_assets(site: Site, scene: OpticalScene, in_swath: Floats, offset: float) -> dict[str, AssetRaster]:
+    """Reflectance as digital numbers with an offset, and SCL at 20 m; nodata outside the swath."""
+    numbers = np.clip(np.rint((scene.reflectance - offset) * 10_000), 1, 65_535) * in_swath
+    bands = {
+        "nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": offset, "unit": "1", "spatial_resolution": 10
+    }  # fmt: skip
+    transform = site.transform(site.scene)
+    assets = {
+        name: AssetRaster(pixels.astype(np.uint16), transform, dict(bands))
+        for name, pixels in zip(BANDS, numbers, strict=True)
+    }
+    scl = np.where(in_swath[::2, ::2] > 0, scene.scl, 0).astype(np.uint8)
+    half = site.transform(site.scene, 2 * PIXEL)
+    assets["SCL"] = AssetRaster(scl, half, {"nodata": 0, "data_type": "uint8", "spatial_resolution": 20})
+    return assets
 
 
-def _in_scene(event: Event) -> tuple[Landscape, list[Change]]:
+def _quantised_score(scene: OpticalScene, in_swath: Floats) -> Bytes:
+    """The cloud score in steps of `SCORE_STEP`, uint8, 255 outside the swath."""
+    return np.where(in_swath > 0, np.rint(cloud_score(scene) / SCORE_STEP), 255).astype(np.uint8)
+
+
+def _crop_to_scene(event: Event) -> tuple[Landscape, list[Change]]:
     window = event.site.scene
-    return crop(event.landscape, window), [cut(change, window) for change in event.changes]
+    return crop_landscape(event.landscape, window), [crop_arrays(change, window) for change in event.changes]
 
 
 def _days(start: int, repeat: int) -> list[int]:
-    """Days from the event within the windows, the event's own day left out."""
+    """Acquisition days, counted from the event, within the windows; without the day of the event."""
     return [day for day in range(start - WINDOW_DAYS, WINDOW_DAYS + 1, repeat) if day != 0]
 
 
 def _swath(site: Site, share: float, tilt: float) -> tuple[shapely.Geometry, Floats]:
-    """The outline of what a swath covers of the scene, and 1 where it does: the western `share`, cut along a tilted
-    edge."""
+    """The part of the scene inside the swath, its western `share` up to a tilted edge: outline and mask.
+
+    The outline is in the site's UTM zone; the mask is float32 (rows, columns), 1 inside.
+    """
     left, bottom, right, top = site.bounds(site.scene)
     box = shapely.box(left, bottom, right, top)
     rows, columns = (part.stop - part.start for part in site.scene)

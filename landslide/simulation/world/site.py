@@ -1,4 +1,4 @@
-"""Where a simulated event lies on Earth: its UTM zone, its area of interest and the grids around it."""
+"""The location of a simulated event: UTM zone, area of interest and the grids around it."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from .noise import Bytes, Floats
 from .places import Place
 from .terrain import PIXEL
 
-SCENE_MARGIN = 100.0
-DOMAIN_MARGIN = 72
+SCENE_MARGIN = 100.0  # metres around the area of interest
+DOMAIN_MARGIN = 72  # pixels around the scenes
 DEM_MARGIN_DEGREES_LATITUDE = 600 / 111_000
 ARC_SECOND = 1 / 3600
 
@@ -25,10 +25,11 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Site:
-    """The grids of an event, all 10 m UTM: the simulated domain, the scenes in it, the area of interest in those.
+    """The grids of an event, all in UTM with pixels of 10 m.
 
-    `aoi` is in degrees (west, south, east, north); `shape` is the domain's (rows, columns); windows are relative to
-    the domain.
+    The domain is what is simulated; it contains the scenes, which contain the area of interest. `aoi` is (west, south,
+    east, north) in degrees; `left` and `top` are the domain's upper left corner in metres; `shape` is the domain's
+    (rows, columns); `scene` and `area` are windows (rows, columns) of the domain.
     """
 
     epsg: int
@@ -40,12 +41,12 @@ class Site:
     area: Window
 
     def transform(self, window: Window, pixel: float = PIXEL) -> Affine:
-        """The affine transform of a window's pixels."""
+        """The affine transform of a window, with pixels of `pixel` metres."""
         left, top = self.left + window[1].start * PIXEL, self.top - window[0].start * PIXEL
         return from_origin(left, top, pixel, pixel)
 
     def bounds(self, window: Window) -> Bounds:
-        """Left, bottom, right, top of a window in the UTM zone, metres."""
+        """(left, bottom, right, top) of a window in the UTM zone, in metres."""
         return (
             self.left + window[1].start * PIXEL,
             self.top - window[0].stop * PIXEL,
@@ -54,8 +55,8 @@ class Site:
         )
 
 
-def site_of(place: Place, size: int) -> Site:
-    """An area of interest of about `size` pixels of 10 m on a side around the place."""
+def make_site(place: Place, size: int) -> Site:
+    """The site with an area of interest of about `size` pixels of 10 m on a side, centred on the place."""
     epsg = (32600 if place.latitude > 0 else 32700) + int((place.longitude + 180) // 6) + 1
     aoi = _degrees_around(place, epsg, size * PIXEL / 2)
     area = _snap(transform_bounds("EPSG:4326", f"EPSG:{epsg}", *aoi, densify_pts=21), PIXEL)
@@ -72,39 +73,43 @@ def site_of(place: Place, size: int) -> Site:
     )
 
 
-def elevation_in_degrees(site: Site, elevation: Floats) -> tuple[Floats, Affine]:
-    """The domain's elevation at 1 arc second in EPSG:4326, float32, NaN outside, as GLO-30 would have it: averaged
-    over 30 m; and the transform of that grid, which covers the area of interest and 600 m around it."""
-    at, transform = _arc_seconds(site)
-    sampled = ndimage.map_coordinates(ndimage.gaussian_filter(elevation, 1.2), at, order=1, cval=np.nan)
+def elevation_on_dem_grid(site: Site, elevation: Floats) -> tuple[Floats, Affine]:
+    """The domain's elevation on a GLO-30-like grid, and the transform of that grid.
+
+    The grid has pixels of 1 arc second in EPSG:4326 and covers the area of interest and 600 m around it. The elevation
+    is float32 (rows, columns) in metres, smoothed to a resolution of about 30 m, NaN outside the domain.
+    """
+    positions, transform = _dem_grid(site)
+    sampled = ndimage.map_coordinates(ndimage.gaussian_filter(elevation, 1.2), positions, order=1, cval=np.nan)
     return sampled.astype(np.float32), transform
 
 
-def nearest_in_degrees(site: Site, layer: Bytes) -> Bytes:
-    """A layer of the domain on the grid of `elevation_in_degrees`, by the nearest pixel; 0 outside the domain."""
-    at, _ = _arc_seconds(site)
-    sampled: Bytes = ndimage.map_coordinates(layer, at, order=0, cval=0, mode="constant")
+def nearest_on_dem_grid(site: Site, layer: Bytes) -> Bytes:
+    """A layer of the domain on the grid of `elevation_on_dem_grid`, nearest neighbour; 0 outside the domain."""
+    positions, _ = _dem_grid(site)
+    sampled: Bytes = ndimage.map_coordinates(layer, positions, order=0, cval=0, mode="constant")
     return sampled
 
 
-def _arc_seconds(site: Site) -> tuple[npt.NDArray[np.float64], Affine]:
-    """Where the pixel centres of the 1 arc second grid fall in the domain, in pixels (row or column, y, x), and the
-    grid's transform."""
+def _dem_grid(site: Site) -> tuple[npt.NDArray[np.float64], Affine]:
+    """Domain pixel coordinates of the pixel centres of the 1 arc second grid, float64 (2, rows, columns) with the row
+    coordinate first; and the transform of that grid."""
     west, south, east, north = site.aoi
-    high = DEM_MARGIN_DEGREES_LATITUDE
-    wide = high / math.cos(math.radians(max(abs(south), abs(north))))
-    left, bottom, right, top = _snap((west - wide, south - high, east + wide, north + high), ARC_SECOND)
+    margin = DEM_MARGIN_DEGREES_LATITUDE
+    margin_longitude = margin / math.cos(math.radians(max(abs(south), abs(north))))
+    left, bottom, right, top = _snap(
+        (west - margin_longitude, south - margin, east + margin_longitude, north + margin), ARC_SECOND
+    )
     columns, rows = round((right - left) / ARC_SECOND), round((top - bottom) / ARC_SECOND)
     longitude = left + (np.arange(columns) + 0.5) * ARC_SECOND
     latitude = top - (np.arange(rows) + 0.5) * ARC_SECOND
     x, y = Transformer.from_crs(4326, site.epsg, always_xy=True).transform(*np.meshgrid(longitude, latitude))
-    at = np.stack([(site.top - y) / PIXEL - 0.5, (x - site.left) / PIXEL - 0.5])
-    return at, from_origin(left, top, ARC_SECOND, ARC_SECOND)
+    positions = np.stack([(site.top - y) / PIXEL - 0.5, (x - site.left) / PIXEL - 0.5])
+    return positions, from_origin(left, top, ARC_SECOND, ARC_SECOND)
 
 
 def mgrs_tile(site: Site) -> str:
-    """The 100 km square of the military grid that the area's upper left corner lies in, as Sentinel-2 tiles are
-    named, such as `54TWN`."""
+    """The MGRS 100 km square of the area's upper left corner, as Sentinel-2 tiles are named: `54TWN`."""
     zone = site.epsg % 100
     left, _, _, top = site.bounds(site.area)
     band = "CDEFGHJKLMNPQRSTUVWX"[min(int((site.aoi[1] + 80) // 8), 19)]
@@ -128,8 +133,8 @@ def _grow(bounds: Bounds, by: float) -> Bounds:
 
 def _snap(bounds: Bounds, step: float) -> Bounds:
     low = (math.floor(value / step) * step for value in bounds[:2])
-    high = (math.ceil(value / step) * step for value in bounds[2:])
-    return (*low, *high)  # type: ignore[return-value]
+    margin = (math.ceil(value / step) * step for value in bounds[2:])
+    return (*low, *margin)  # type: ignore[return-value]
 
 
 def _window(bounds: Bounds, left: float, top: float) -> Window:

@@ -1,4 +1,4 @@
-"""A whole simulated world in a folder: catalogue, inventories, truth, cases and an experiment."""
+"""Write a simulated world to a folder: STAC catalogue, inventories, ground truth, cases and an experiment."""
 
 import json
 import os
@@ -21,28 +21,30 @@ from landslide.errors import InputError
 from landslide.progress import track
 
 from .catalogue import DEM, SENTINEL1, SENTINEL2, write_catalogue, write_item
-from .changes import COVER_NAMES, Change, Truth, known_cover, truth, without
+from .changes import COVER_NAMES, Change, GroundTruth, cover_classes, exclude, truth_raster
 from .confounders import CONFOUNDERS
 from .landscape import Landscape, make_landscape
-from .noise import Random
+from .noise import Generator
 from .places import Place, places
 from .rasters import write_cog
 from .scenes import Event, elevation_item, optical_items, radar_items
-from .site import Site, site_of
+from .site import Site, make_site
 from .slides import Slide, make_slides, slide_change
 from .terrain import PIXEL
 
 VERSION = 4
-NO_COVER = 255
-EVENNESS = 0.24  # of 68 Sentinel-2 dates over 1 km² of Slovenia, 2015-17: mean 0.40, 43 % without cloud, 29 % closed
-FEWEST_EVENTS, SMALLEST_SIZE = 3, 64
+COVER_NODATA = 255
+# Fitted to 68 Sentinel-2 dates over 1 km² of Slovenia, 2015-17: mean cover 0.40, 43 % cloud-free, 29 % overcast.
+CLOUD_CONCENTRATION = 0.24
+MIN_EVENTS, MIN_SIZE = 3, 64
 Parameters = dict[str, int | float | None]
-SHARES = {Truth.CLEAR_CUT: 1.25, Truth.HARVEST: 1.2, Truth.FLOOD: 0.25}
+# Area of a confounder relative to the area of the landslides.
+AREA_RATIOS = {GroundTruth.CLEAR_CUT: 1.25, GroundTruth.HARVEST: 1.2, GroundTruth.FLOOD: 0.25}
 
 
 @dataclass(frozen=True)
 class World:
-    """Where a simulated world lies: its folder, its STAC catalogue, its case files in order and its experiment."""
+    """Paths of a simulated world: folder, STAC catalogue, case files in order of their events, experiment file."""
 
     folder: Path
     catalog: Path
@@ -53,46 +55,59 @@ class World:
 def simulate_world(
     folder: Path, events: int = 6, size: int = 384, seed: int = 0, cloudiness: float | None = None
 ) -> World:
-    """Simulate `events` landslide events of about `size` pixels of 10 m on a side and write them to `folder`.
+    """Simulate landslide events and write them to a folder.
 
-    `cloudiness` is the mean cloud cover of a Sentinel-2 scene, from 0 to less than 1, at every place; without it each
-    place has its own (0.35 to 0.62). It is the mean over all overpasses; single scenes scatter around it as those of a
-    real archive (`EVENNESS`): most are nearly clear or nearly closed, and the closed ones are left out of the
-    catalogue. Nothing but the Sentinel-2 scenes depends on it.
+    The same events, size, seed, cloudiness and `VERSION` give the same bytes. A folder that already holds the same
+    world is left unchanged.
 
-    The same events, size, seed, cloudiness and version give the same bytes. A folder that already holds that very world
-    is left as it is; one that holds anything else is refused (`InputError`), as are fewer than 3 events (train,
-    validation, test), sizes below 64, and a cloudiness that is out of range or leaves an event without a scene before
-    or after it.
+    Args:
+        folder: Where the world is written: a new or empty folder, or one with the same world.
+        events: Number of events, at least 3: train, validation, test.
+        size: Side of the area of interest in pixels of 10 m, approximate; even and at least 64.
+        seed: Seed of all random numbers.
+        cloudiness: Mean cloud cover of a Sentinel-2 scene over all overpasses, 0 <= cloudiness < 1, the same at every
+            place. None: each place has its own, 0.35 to 0.62. With a stated mean, single scenes scatter as in a real
+            archive (`CLOUD_CONCENTRATION`): most are nearly clear or nearly overcast, and overcast scenes are left out
+            of the catalogue. Only the Sentinel-2 scenes depend on it.
+
+    Returns:
+        The paths of the world.
+
+    Raises:
+        InputError: The folder holds anything else, an argument is out of range, or the cloudiness leaves an event
+            without a Sentinel-2 scene before or after it.
     """
-    _check(events, size, cloudiness)
-    asked: Parameters = {"events": events, "size": size, "seed": seed, "cloudiness": cloudiness}
-    parameters = {"version": VERSION, **asked}
+    _validate(events, size, cloudiness)
+    requested: Parameters = {"events": events, "size": size, "seed": seed, "cloudiness": cloudiness}
+    parameters = {"version": VERSION, **requested}
     folder = Path(folder)
-    if folder.exists() and not _finished(folder, parameters):
+    if folder.exists() and not _is_finished(folder, parameters):
         folder.rmdir()
     chosen = places(events)
     if not folder.exists():
-        under = chosen
+        simulated = chosen
         if cloudiness is not None:
-            under = [replace(place, cloudiness=cloudiness, evenness=EVENNESS) for place in chosen]
-        with _published(folder) as scratch:
-            _write(scratch, size, seed, under, parameters)
+            simulated = [
+                replace(place, cloudiness=cloudiness, cloud_concentration=CLOUD_CONCENTRATION) for place in chosen
+            ]
+        with _atomic_folder(folder) as scratch:
+            _write(scratch, size, seed, simulated, parameters)
     return _world(folder, chosen)
 
 
-def _check(events: int, size: int, cloudiness: float | None) -> None:
-    if events < FEWEST_EVENTS:
-        raise InputError(f"A simulated world of {events} events has no train, validation and test: ask for 3 or more.")
-    if size < SMALLEST_SIZE or size % 2:
-        raise InputError(f"Size {size} px is not an even number of at least {SMALLEST_SIZE}: choose another.")
+def _validate(events: int, size: int, cloudiness: float | None) -> None:
+    if events < MIN_EVENTS:
+        raise InputError(
+            f"A simulated world of {events} events has no train, validation and test case: ask for 3 or more."
+        )
+    if size < MIN_SIZE or size % 2:
+        raise InputError(f"Size {size} px is not an even number of at least {MIN_SIZE}: choose another size.")
     if cloudiness is not None and not 0 <= cloudiness < 1:
-        raise InputError(f"Cloudiness {cloudiness:g} is no mean cloud cover from 0 to less than 1: choose another.")
+        raise InputError(f"Cloudiness {cloudiness:g} is not a mean cloud cover: choose a number from 0 to less than 1.")
 
 
-def _finished(folder: Path, parameters: Parameters) -> bool:
-    """Whether the folder holds the finished world of these parameters; False if it is empty, `InputError` if it holds
-    anything else."""
+def _is_finished(folder: Path, parameters: Parameters) -> bool:
+    """True if the folder holds the complete world of these parameters, False if it is empty; InputError otherwise."""
     if folder.is_dir() and not any(folder.iterdir()):
         return False
     record = folder / "world.json"
@@ -105,8 +120,8 @@ def _finished(folder: Path, parameters: Parameters) -> bool:
 
 
 @contextmanager
-def _published(folder: Path) -> Iterator[Path]:
-    """A scratch folder beside `folder` that becomes it when the block ends well and is removed when it does not."""
+def _atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder next to `folder`: renamed to it if the block succeeds, removed if it raises."""
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     scratch.mkdir(parents=True)
     try:
@@ -127,17 +142,17 @@ def _write(folder: Path, size: int, seed: int, chosen: list[Place], parameters: 
     items: list[pystac.Item] = []
     summaries: dict[str, Any] = {}
     for place, sequence, role in track(list(zip(chosen, seeds, roles, strict=True)), "Simulating events"):
-        ground, slides_seed, confounding, radar, optical = (np.random.default_rng(s) for s in sequence.spawn(5))
-        site = site_of(place, size)
-        landscape = make_landscape(ground, site.shape, place)
-        slides = make_slides(slides_seed, landscape, site.scene)
-        changes = make_changes(confounding, landscape, slides, site)
+        ground_rng, slide_rng, change_rng, radar_rng, optical_rng = map(np.random.default_rng, sequence.spawn(5))
+        site = make_site(place, size)
+        landscape = make_landscape(ground_rng, site.shape, place)
+        slides = make_slides(slide_rng, landscape, site.scene)
+        changes = make_changes(change_rng, landscape, slides, site)
         event = Event(site, landscape, changes)
         items.append(write_item(folder, elevation_item(event)))
-        items.extend(write_item(folder, record) for record in radar_items(radar, event))
-        seen = [write_item(folder, record) for record in optical_items(optical, event)]
-        _refuse_closed_sky(place, seen)
-        items.extend(seen)
+        items.extend(write_item(folder, record) for record in radar_items(radar_rng, event))
+        optical = [write_item(folder, record) for record in optical_items(optical_rng, event)]
+        _require_clear_scenes(place, optical)
+        items.extend(optical)
         summaries[place.id] = _write_truth(folder, event, slides)
         _write_case(folder, event, role)
     write_catalogue(folder, items)
@@ -146,46 +161,56 @@ def _write(folder: Path, size: int, seed: int, chosen: list[Place], parameters: 
     (folder / "world.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-def _refuse_closed_sky(place: Place, optical: list[pystac.Item]) -> None:
+def _require_clear_scenes(place: Place, optical: list[pystac.Item]) -> None:
     days = [item.datetime.date() for item in optical if item.datetime is not None]
     if not any(day < place.event_date for day in days) or not any(day > place.event_date for day in days):
         raise InputError(
             f"Cloudiness {place.cloudiness:g} leaves {place.title} no Sentinel-2 scene before or after the event: "
-            "choose less, or another seed."
+            "choose a lower cloudiness or another seed."
         )
 
 
-def make_changes(random: Random, landscape: Landscape, slides: list[Slide], site: Site) -> list[Change]:
-    """Slides first, then every confounder on ground that nothing before it took; areas relative to that of the
-    slides."""
-    changes = [slide_change(random, slides, landscape.shape, landscape.place)]
+def make_changes(rng: Generator, landscape: Landscape, slides: list[Slide], site: Site) -> list[Change]:
+    """The landslides, then every confounder on pixels that no earlier change covers.
+
+    Args:
+        rng: Random number generator.
+        landscape: The landscape before the event.
+        slides: The landslides.
+        site: The grids of the event.
+
+    Returns:
+        One change for each kind. The area of a confounder is relative to that of the landslides (`AREA_RATIOS`), that
+        of snow to the scene.
+    """
+    changes = [slide_change(rng, slides, landscape.shape)]
     taken = changes[0].fraction.copy()
     scene = np.prod([part.stop - part.start for part in site.scene]) * PIXEL**2
     whole = np.prod(landscape.shape) * PIXEL**2
     for kind, draw in CONFOUNDERS.items():
-        relative = SHARES.get(kind, 0.0) * landscape.place.landslides * scene
-        area = landscape.place.snow * scene if kind == Truth.SNOW else relative
+        relative = AREA_RATIOS.get(kind, 0.0) * landscape.place.landslide_share * scene
+        area = landscape.place.snow_share * scene if kind == GroundTruth.SNOW else relative
         if area > 0:
-            change = without(draw(random, landscape, area * whole / scene), taken)
+            change = exclude(draw(rng, landscape, area * whole / scene), taken)
             taken = np.maximum(taken, change.fraction)
             changes.append(change)
     return changes
 
 
 def _write_truth(folder: Path, event: Event, slides: list[Slide]) -> dict[str, Any]:
-    """Truth and known land cover on the area of interest, the inventory, and what `world.json` says of them."""
+    """Write ground truth, land cover and inventory of the area of interest; return the summary for `world.json`."""
     site = event.site
-    values, transform = truth(event.changes)[site.area], site.transform(site.area)
-    cover = known_cover(event.landscape.cover[site.area], values)
+    values, transform = truth_raster(event.changes)[site.area], site.transform(site.area)
+    cover = cover_classes(event.landscape.cover[site.area], values)
     write_cog(folder / "truth" / f"{event.name}.tif", values, site.epsg, transform, None, "truth")
-    write_cog(folder / "cover" / f"{event.name}.tif", cover, site.epsg, transform, NO_COVER, "cover")
+    write_cog(folder / "cover" / f"{event.name}.tif", cover, site.epsg, transform, COVER_NODATA, "cover")
     _write_inventory(folder / "inventories" / f"{event.name}.gpkg", event, slides)
-    counts = np.bincount(values.ravel(), minlength=len(Truth)).tolist()
+    counts = np.bincount(values.ravel(), minlength=len(GroundTruth)).tolist()
     return {
         "shape": list(values.shape),
-        "pixels": {kind.name.lower(): counts[kind] for kind in Truth},
+        "pixels": {kind.name.lower(): counts[kind] for kind in GroundTruth},
         "landslides": len(slides),
-        "landslide_share": round(counts[Truth.LANDSLIDE] / values.size, 5),
+        "landslide_share": round(counts[GroundTruth.LANDSLIDE] / values.size, 5),
     }
 
 

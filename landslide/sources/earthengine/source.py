@@ -9,6 +9,7 @@ from landslide.bands import BAND_SETS
 from landslide.cases.case import Case
 from landslide.cases.sources import EarthEngineSource
 from landslide.errors import BandError, EmptyWindowError
+from landslide.extras import require
 from landslide.geo.grid import Roi, grid
 from landslide.sources.base import SCENE, Block, LayerName, LayerRequest, PartGrid, SceneList, bands_of
 from landslide.sources.compose import COLOURS, optical_bands, radar_bands
@@ -21,9 +22,10 @@ from landslide.sources.earthengine.session import connect
 class EarthEngine:
     """A `Source` whose pixels Google computes.
 
-    Opening asks Google for nothing; BandError for a band that no sensor gives. `find_scenes` and `export` sign in;
-    SourceError without credentials or project. `export` also raises SourceError where Google refuses a request for
-    good, and InputError where its estimate passes the case's cap.
+    Opening asks Google for nothing; BandError for a band that no sensor gives, InputError for a bucket without the
+    package that reads one. `find_scenes` and `export` sign in; SourceError without credentials or project. `export`
+    also raises SourceError where Google refuses a request for good, and InputError where its estimate passes the case's
+    cap.
     """
 
     def __init__(self, case: Case, config: EarthEngineSource) -> None:
@@ -32,6 +34,8 @@ class EarthEngine:
         self._bands = requested_bands(case, config)
         self._last_export: LayerExport | None = None
         shared(config.export.requests)
+        if config.export.bucket:
+            require("google.cloud.storage", "cloud", "exports through a bucket")
 
     def find_scenes(self) -> SceneList:
         """The scenes of each sensor that a band needs, with a request for each layer."""

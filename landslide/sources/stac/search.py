@@ -127,7 +127,9 @@ class Search:
         """A window of several years is served if one of them is; a warning names the years without a scene."""
         blank = [span for span in spans if not any(span[0] <= day(item) <= span[1] for item in items)]
         if blank:
-            log.warning("case %s: no usable %s scene in %s; other years serve", self.case.id, sensor, format_spans(blank))
+            log.warning(
+                "case %s: no usable %s scene in %s; other years are used", self.case.id, sensor, format_spans(blank)
+            )
 
     def _empty(self, sensor: str, collection: str, side: When, dropped: str, only: Direction | None) -> SourceError:
         spans = self.case.spans(side)
@@ -138,8 +140,8 @@ class Search:
         nearest = ", ".join(f"{item.id} of {day(item)}" for item in alike) or f"scenes that are not {only}"
         return EmptyWindowError(
             f"case {self.case.id}: no usable {_kind(sensor, only)} scene of {collection} in the {side} window "
-            f"{format_spans(spans)}{f' (left out: {dropped})' if dropped else ''}; nearest in time it has {nearest}. Widen "
-            f"the window, or leave {'`direction` or ' if only else ''}the sensor out of the source"
+            f"{format_spans(spans)}{f' (left out: {dropped})' if dropped else ''}; nearest in time it has {nearest}. "
+            f"Widen the window, or leave {'`direction` or ' if only else ''}the sensor out of the source"
         )
 
     def _elsewhere(self, sensor: str, collection: str) -> NoOverlapError:

@@ -1,7 +1,7 @@
-"""How many members a GPU carries at a time: a short trial of one, two, four and eight, on the tiles that they train on.
+"""How many members should share a GPU: a short trial with one, two, four and eight, on the experiment's own tiles.
 
-A batch of four leaves most of a large GPU idle; a second process fills a part of that. Whether the processes share the
-GPU by turns or at once (NVIDIA's MPS, where its daemon runs) shows in what they achieve.
+Small batches leave most of a large GPU idle, and more processes use it better. The measured throughput includes how the
+driver shares the GPU: by time slices, or concurrently under NVIDIA MPS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from landslide.artifacts.stage import Artifact, NotInKey, Stage
 from landslide.errors import CrashError, TrainingError
 from landslide.models.member import MemberSpec
 from landslide.training.records import Schedule
-from landslide.training.workers.pool import Job, Trainers
+from landslide.training.workers.pool import Job, WorkerPool
 from landslide.training.workers.slots import lease
 
 if TYPE_CHECKING:
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from landslide.training.records import Epoch
 
 SHARING_FILE = "sharing.json"
-NUMBERS = (1, 2, 4, 8)
-MIN_GAIN = 1.1  # the least that twice as many have to be faster by
-STEPS = 100  # an epoch of the trial
-EPOCHS = 5  # of each member that are watched, once all members are through their first
-ENDLESS = 10**6  # epochs, and none is validated: a trial ends its members
+MEMBER_COUNTS = (1, 2, 4, 8)
+MIN_GAIN = 1.1  # minimum speed-up from doubling the number of members
+STEPS = 100  # per epoch of the trial
+EPOCHS = 5  # measured epochs of each member, after all members have finished their first
+UNLIMITED = 10**6  # epochs: the trial ends its members itself
 
 
-class _Enough(Exception):
-    """A trial has seen what it wanted."""
+class _TrialComplete(Exception):
+    """Ends a member of the trial from its `on_epoch` callback."""
 
 
 class Sharing(BaseModel):
-    """Samples a second of all members together, by their number. Ends where more did not pay, or did not fit."""
+    """Samples per second of all members together, by the number of members that were tried."""
 
     samples_per_second: dict[int, float]
 
     @property
     def choice(self) -> int:
-        """The largest number that was worth it."""
+        """The number of members to use: the largest that was clearly faster than the choice before it."""
         best = 1
         for number, rate in sorted(self.samples_per_second.items()):
             if rate > MIN_GAIN * self.samples_per_second[best]:
@@ -55,7 +55,7 @@ class Sharing(BaseModel):
 
 
 class MeasureSharing(Stage):
-    """The trial of how many members a GPU carries; `gpu` is the name of the product."""
+    """The trial on a GPU model, `gpu`."""
 
     name: ClassVar[str] = "gpu-sharing"
     version: ClassVar[int] = 3
@@ -74,81 +74,112 @@ class MeasureSharing(Stage):
 
     @classmethod
     def of(cls, spec: MemberSpec, schedule: Schedule, tiles: Artifact, device: str, gpu: str) -> MeasureSharing:
-        """The trial of a member on the tiles that it will train on."""
-        decisive = schedule.model_dump(include={"batch", "crop", "precision", "compiled"})
-        return cls(spec=spec, gpu=gpu, tiles=tiles, schedule=schedule, device=device, **decisive)
+        """The trial of one member.
+
+        Args:
+            spec: The member.
+            schedule: Its schedule; batch, crop, precision and compilation are part of the key.
+            tiles: The training store.
+            device: Where it runs.
+            gpu: The model of the GPU.
+        """
+        parameters = schedule.model_dump(include={"batch", "crop", "precision", "compiled"})
+        return cls(spec=spec, gpu=gpu, tiles=tiles, schedule=schedule, device=device, **parameters)
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Wait for a free GPU and try; writes `sharing.json`."""
-        with lease(self.device) as place:
-            measure(self.spec, self.schedule, store.path(self.tiles), place, folder)
+        """Wait for a free GPU, run the trial and write `sharing.json`."""
+        with lease(self.device) as device:
+            measure(self.spec, self.schedule, store.path(self.tiles), device, folder)
 
 
 def measure(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, folder: Path) -> None:
-    """Train ever more members at once, until more do not pay or do not fit; `sharing.json` into a folder."""
-    found: dict[int, float] = {}
-    for number in NUMBERS:
+    """Train 1, 2, 4 and 8 members at once, until more are no faster or do not fit, and write `sharing.json`.
+
+    Args:
+        spec: The member; all processes train copies of it.
+        schedule: How it is trained.
+        tiles: The folder of the training store.
+        device: The GPU.
+        folder: The folder to write into.
+
+    Raises:
+        CrashError: Even one member does not fit.
+    """
+    throughput: dict[int, float] = {}
+    for number in MEMBER_COUNTS:
         try:
-            found[number] = rate(spec, schedule, tiles, device, number)
+            throughput[number] = rate(spec, schedule, tiles, device, number)
         except CrashError:
             if number == 1:
                 raise
-            break  # as many do not fit
-        if number > 1 and found[number] <= MIN_GAIN * found[number // 2]:
+            break  # out of memory
+        if number > 1 and throughput[number] <= MIN_GAIN * throughput[number // 2]:
             break
-    (folder / SHARING_FILE).write_text(Sharing(samples_per_second=found).model_dump_json())
+    (folder / SHARING_FILE).write_text(Sharing(samples_per_second=throughput).model_dump_json())
 
 
-def read(folder: Path) -> Sharing:
-    """What a trial found."""
+def read_sharing(folder: Path) -> Sharing:
+    """Read `sharing.json`."""
     return Sharing.model_validate_json((folder / SHARING_FILE).read_text())
 
 
 def rate(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, number: int) -> float:
-    """Samples a second of so many members at once, watched while all of them train.
+    """Measure the throughput of several members on one GPU, while all of them train.
 
-    Raises CrashError if one dies, TrainingError if one ends by itself, which only one that diverges does.
+    Args:
+        spec: The member.
+        schedule: How it is trained.
+        tiles: The folder of the training store.
+        device: The GPU.
+        number: How many members train at once.
+
+    Returns:
+        Samples per second of all members together.
+
+    Raises:
+        CrashError: A worker process died.
+        TrainingError: A member diverged.
     """
-    unending = {"epochs": ENDLESS, "min_epochs": ENDLESS, "validate_every": ENDLESS, "lr_schedule": "plateau"}
-    short = schedule.model_copy(update={**unending, "samples_per_epoch": STEPS * schedule.batch})
-    ended: list[list[float]] = [[] for _ in range(number)]  # when the epochs of each member did
-    lock, over = threading.Lock(), threading.Event()
-    found: list[float] = []
-    trainers = Trainers()
+    unlimited = {"epochs": UNLIMITED, "min_epochs": UNLIMITED, "validate_every": UNLIMITED, "lr_schedule": "plateau"}
+    short = schedule.model_copy(update={**unlimited, "samples_per_epoch": STEPS * schedule.batch})
+    ended: list[list[float]] = [[] for _ in range(number)]  # times at which each member's epochs ended
+    lock, complete = threading.Lock(), threading.Event()
+    throughput: list[float] = []
+    workers = WorkerPool()
 
     def train(index: int, folder: str) -> None:
-        def hear(_: Epoch) -> None:
+        def on_epoch(_: Epoch) -> None:
             with lock:
                 ended[index].append(time.monotonic())
-                if not found and (steps := steps_a_second(ended)):
-                    found.append(steps * schedule.batch)
-                    over.set()
-            if over.is_set():
-                raise _Enough
+                if not throughput and (steps := steps_per_second(ended)):
+                    throughput.append(steps * schedule.batch)
+                    complete.set()
+            if complete.is_set():
+                raise _TrialComplete
 
         name = f"trial {index + 1} of {number}"
         job = Job(name=name, spec=spec, schedule=short, tiles=tiles, device=device, folder=Path(folder))
         try:
-            with suppress(_Enough):
-                trainers.run(job, hear=hear)
+            with suppress(_TrialComplete):
+                workers.run(job, on_epoch=on_epoch)
         finally:
-            over.set()  # without one of them the others tell nothing
+            complete.set()  # without one member the others measure nothing
 
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(number) as pool:
         list(pool.map(train, range(number), [temporary] * number))
-    if not found:
+    if not throughput:
         raise TrainingError(
-            "a trial of how many members a GPU carries came to an early end. State `members_per_gpu:` instead"
+            "the trial of how many members share a GPU ended early. Set `members_per_gpu:` in the experiment"
         )
-    return found[0]
+    return throughput[0]
 
 
-def steps_a_second(ended: list[list[float]]) -> float | None:
-    """Of all members together, by the epochs that ended since each was through its first; None before `EPOCHS` did."""
+def steps_per_second(ended: list[list[float]]) -> float | None:
+    """Steps per second of all members, from the epochs after all had finished their first; None if too few."""
     if not all(ended):
         return None
     start = max(times[0] for times in ended)
-    watched = [[moment for moment in times if moment >= start] for times in ended]
-    if min(len(times) for times in watched) <= EPOCHS:
+    measured = [[time for time in times if time >= start] for times in ended]
+    if min(len(times) for times in measured) <= EPOCHS:
         return None
-    return sum(STEPS * (len(times) - 1) / (times[-1] - times[0]) for times in watched)
+    return sum(STEPS * (len(times) - 1) / (times[-1] - times[0]) for times in measured)

@@ -1,7 +1,7 @@
-"""Which arithmetic a processor is faster in: a short probe, a few steps of each on made-up crops.
+"""Which precision is faster on a processor, float32 or bfloat16: a short probe of a few steps on random crops.
 
-A processor that multiplies bfloat16 natively is two or three times as fast in it; one that does not, ten times as slow.
-So it is measured: on a CPU one layer first, then the architecture, the crop and the batch that are to be trained.
+With native support bfloat16 is two to three times as fast, without it ten times as slow. On a CPU one layer is timed
+first, then the architecture with the crop and batch of the experiment.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from landslide.errors import CrashError
 from landslide.models.architectures import build
 from landslide.models.inference import precision
 from landslide.models.losses import bce
-from landslide.training.devices import is_gpu
+from landslide.training.devices import device_name, is_gpu
 from landslide.training.loader import Batch
-from landslide.training.step import WARM, Graphed, Step, adam
+from landslide.training.step import WARM_UP_STEPS, Graphed, Step, adam
 from landslide.training.workers.pool import environment
 from landslide.training.workers.slots import lease
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from landslide.artifacts.store import ArtifactStore
 
 PROBE_FILE = "probe.json"
-STEPS, ON_GPU = 3, 30  # timed, after one that is not
-HOPELESS = 2.0  # times as slow in one layer: the network is not tried
-ERROR_CHARACTERS = 500  # characters of what a dead probe said last
-MIN_SPEEDUP = 1.1  # the least that bfloat16 has to be faster by
+CPU_STEPS, GPU_STEPS = 3, 30  # timed steps, after the warm-up
+MAX_SLOWDOWN = 2.0  # of bfloat16 in one layer, above which the network is not timed
+ERROR_CHARACTERS = 500  # of the standard error of a failed probe, for the message
+MIN_SPEEDUP = 1.1  # for bfloat16 to be chosen
 
 
 class Probe(Keyed):
-    """What is tried: a network on batches (batch, channels, crop, crop)."""
+    """The network to time, on batches (batch, channels, crop, crop)."""
 
     architecture: str
     encoder: str
@@ -50,19 +50,18 @@ class Probe(Keyed):
 
 
 class ProbeResult(BaseModel):
-    """Seconds a step in each arithmetic; None where one layer alone showed that it is hopeless."""
+    """Seconds per step in each precision; both None if one layer was already too slow in bfloat16."""
 
     fp32: float | None
     bf16: float | None
 
     @property
     def choice(self) -> str:
-        """`bf16` where it is clearly faster, else `fp32`."""
         return "bf16" if self.fp32 and self.bf16 and self.fp32 > MIN_SPEEDUP * self.bf16 else "fp32"
 
 
 class MeasurePrecision(Stage):
-    """The trial of two arithmetics on a processor, known by the name of the product."""
+    """The probe on a processor model."""
 
     name: ClassVar[str] = "precision"
     version: ClassVar[int] = 3
@@ -74,54 +73,51 @@ class MeasurePrecision(Stage):
 
     @classmethod
     def of(cls, probe: Probe) -> MeasurePrecision:
-        """The trial on the processor of this machine."""
-        processor = torch.cuda.get_device_name(probe.device) if is_gpu(probe.device) else _processor()
+        processor = device_name(probe.device) if is_gpu(probe.device) else _processor()
         return cls(probe=probe, processor=processor, torch=torch.__version__)
 
     @property
     def title(self) -> str:
-        """`precision Unet`."""
         return f"{self.name} {self.probe.architecture}"
 
     def build(self, folder: Path, store: ArtifactStore) -> None:
-        """Wait for a free core or GPU and try; writes `probe.json`."""
-        with lease(self.probe.device) as place:
-            measure(self.probe.model_copy(update={"device": place}), folder)
+        """Wait for a free slot, run the probe and write `probe.json`."""
+        with lease(self.probe.device) as device:
+            measure(self.probe.model_copy(update={"device": device}), folder)
 
 
 def measure(probe: Probe, folder: Path) -> None:
-    """Try both in a process like a member's; `probe.json` into a folder."""
-    done = subprocess.run(
+    """Run the probe in a process with a worker's environment and write `probe.json`. Raises CrashError if it fails."""
+    process = subprocess.run(
         [sys.executable, "-m", __name__],
         input=probe.model_dump_json(), capture_output=True, text=True, env=environment(probe.device),
     )  # fmt: skip
-    if done.returncode != 0:
-        raise CrashError(
-            f"the probe of {probe.architecture} ended with status {done.returncode}: {done.stderr[-ERROR_CHARACTERS:]}"
-        )
-    (folder / PROBE_FILE).write_text(ProbeResult.model_validate_json(done.stdout).model_dump_json())
+    if process.returncode != 0:
+        log = process.stderr[-ERROR_CHARACTERS:]
+        raise CrashError(f"the probe of {probe.architecture} ended with status {process.returncode}: {log}")
+    (folder / PROBE_FILE).write_text(ProbeResult.model_validate_json(process.stdout).model_dump_json())
 
 
-def read(folder: Path) -> ProbeResult:
-    """What a probe found."""
+def read_probe(folder: Path) -> ProbeResult:
+    """Read `probe.json`."""
     return ProbeResult.model_validate_json((folder / PROBE_FILE).read_text())
 
 
-def find(probe: Probe) -> ProbeResult:
-    """Measure on this process's threads."""
+def run_probe(probe: Probe) -> ProbeResult:
+    """Time both precisions in this process."""
     if not is_gpu(probe.device):
         layer = {kind: _layer_seconds(kind) for kind in ("fp32", "bf16")}
-        if layer["bf16"] > HOPELESS * layer["fp32"]:
+        if layer["bf16"] > MAX_SLOWDOWN * layer["fp32"]:
             return ProbeResult(fp32=None, bf16=None)
-    return ProbeResult(fp32=seconds(probe, "fp32"), bf16=seconds(probe, "bf16"))
+    return ProbeResult(fp32=step_seconds(probe, "fp32"), bf16=step_seconds(probe, "bf16"))
 
 
 def _layer_seconds(kind: str) -> float:
-    """One convolution on the CPU, forward and backward."""
+    """Minimum time of one convolution on the CPU, forward and backward."""
     layer = torch.nn.Conv2d(64, 64, 3, padding=1)
     values = torch.randn(2, 64, 64, 64, requires_grad=True)
     taken = []
-    for _ in range(1 + STEPS):
+    for _ in range(1 + CPU_STEPS):
         started = time.perf_counter()
         with precision("cpu", kind):
             result = layer(values).sum()
@@ -130,8 +126,8 @@ def _layer_seconds(kind: str) -> float:
     return min(taken[1:])
 
 
-def seconds(probe: Probe, kind: str) -> float:
-    """Seconds that a member's step takes, the median; on a GPU replayed, as it is in training."""
+def step_seconds(probe: Probe, kind: str) -> float:
+    """Median time of a training step; on a GPU as a CUDA graph, as in training."""
     network = build(probe.architecture, probe.encoder, probe.channels).to(probe.device)
     network = network.to(memory_format=torch.channels_last)
     shape = (probe.batch, probe.channels, probe.crop, probe.crop)
@@ -139,23 +135,25 @@ def seconds(probe: Probe, kind: str) -> float:
     target = torch.zeros_like(values[:, :1])
     batch = Batch(values, target, torch.ones_like(target, dtype=torch.bool))
     step = Step(network, lambda draws: batch, bce, adam(network, 1e-3, probe.device), probe.device, kind)
-    learn, untimed, timed = (Graphed(step), WARM + 1, ON_GPU) if is_gpu(probe.device) else (step, 1, STEPS)
+    run, untimed, timed = (
+        (Graphed(step), WARM_UP_STEPS + 1, GPU_STEPS) if is_gpu(probe.device) else (step, 1, CPU_STEPS)
+    )
     draws, taken = torch.zeros(probe.batch, 4, device=probe.device), []
     for _ in range(untimed + timed):
         started = time.perf_counter()
-        learn(draws)
+        run(draws)
         step.total.item()  # waits for a GPU
         taken.append(time.perf_counter() - started)
     return statistics.median(taken[untimed:])
 
 
 def main() -> None:
-    """The probe on standard input, what it found on standard output."""
-    print(find(Probe.model_validate_json(sys.stdin.read())).model_dump_json())
+    """Read a probe from standard input and print its result as JSON."""
+    print(run_probe(Probe.model_validate_json(sys.stdin.read())).model_dump_json())
 
 
 def _processor() -> str:
-    """The CPU's name, as the system tells it."""
+    """The CPU's model name, or its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

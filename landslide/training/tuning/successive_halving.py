@@ -1,8 +1,7 @@
-"""Successive halving: after a rung the better half of the members of each architecture goes on.
+"""Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943): after each rung the better half continues.
 
-After Jamieson and Talwalkar 2016 (arXiv 1502.07943), an architecture at a time, since an ensemble lives by members that
-differ. All members of a rung are waited for: who goes on depends on no clock, and a run repeated halves alike. The
-asynchronous form that libraries for hyperparameters offer prunes by the order in which members happen to end.
+Members are compared within an architecture, to keep the ensemble diverse. The rungs are synchronous, so the result does
+not depend on the order in which members finish, unlike in the asynchronous form (ASHA).
 """
 
 from collections import defaultdict
@@ -13,15 +12,15 @@ Name = TypeVar("Name")
 
 
 def better_half(scores: Mapping[Name, float | None], strata: Mapping[Name, Hashable]) -> list[Name]:
-    """The names in the upper half of their stratum, rounded up, in the order given; ties go to the earlier one.
+    """The names in the upper half of their stratum, rounded up, in the given order.
 
-    A name without a score, of a member that diverged, goes no further.
+    Ties go to the earlier name. A name without a score (a diverged member) is dropped.
     """
     groups: dict[Hashable, list[Name]] = defaultdict(list)
     for name in scores:
         groups[strata[name]].append(name)
-    kept = {name for group in groups.values() for name in _upper(group, scores)}
-    return [name for name in scores if name in kept]
+    survivors = {name for group in groups.values() for name in _upper(group, scores)}
+    return [name for name in scores if name in survivors]
 
 
 def _upper(group: list[Name], scores: Mapping[Name, float | None]) -> list[Name]:

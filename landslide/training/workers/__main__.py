@@ -1,6 +1,6 @@
-"""A process that trains members: a job a line on standard input, what comes of it on standard output.
+"""A worker process: reads jobs, one JSON line each, from standard input and writes messages to standard output.
 
-It ends when its parent does: standard input then ends, too.
+It ends with its parent process, which closes standard input.
 """
 
 import logging
@@ -17,20 +17,20 @@ def _read(jobs: "queue.SimpleQueue[str]") -> None:
 
 
 def main() -> None:
-    """Train one job after another until standard input ends."""
+    """Train one job after another until standard input is closed."""
     import torch
 
     from landslide.datasets.training_store import Tiles
     from landslide.errors import LandslideError
     from landslide.training.records import Epoch
     from landslide.training.trainer import train
-    from landslide.training.workers.pool import Job, Told
+    from landslide.training.workers.pool import Job, WorkerMessage
 
-    def tell(told: Told) -> None:
-        print(told.model_dump_json(), flush=True)
+    def send(message: WorkerMessage) -> None:
+        print(message.model_dump_json(), flush=True)
 
-    def tell_epoch(epoch: Epoch) -> None:
-        tell(Told(epoch=epoch))
+    def on_epoch(epoch: Epoch) -> None:
+        send(WorkerMessage(epoch=epoch))
 
     logging.basicConfig(format="%(message)s")
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -38,14 +38,13 @@ def main() -> None:
     while True:
         job = Job.model_validate_json(jobs.get())
         try:
-            train(
-                job.spec, job.schedule, Tiles(job.tiles), job.device, job.folder, job.workspace, tell_epoch, job.until
-            )
+            tiles = Tiles(job.tiles)
+            train(job.spec, job.schedule, tiles, job.device, job.folder, job.workspace, on_epoch, job.until)
         except LandslideError as error:
-            tell(Told(done=True, refusal=str(error)))
+            send(WorkerMessage(done=True, refusal=str(error)))
         else:
-            tell(Told(done=True))
-        torch.cuda.empty_cache()  # nothing without a GPU
+            send(WorkerMessage(done=True))
+        torch.cuda.empty_cache()  # no effect without a GPU
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Members in processes of their own: started, watched, and their end explained.
+"""A pool of worker processes that train members.
 
-A process, because a member owns torch's random state and because a crash then costs one member. On a CPU it has one
-thread: several single-threaded processes outrun one with several threads, and do not stall when others compete for the
-cores. Importing torch takes seconds, so a process that is done trains the next member. A member's checkpoints outlast
-it, so that another attempt goes on where it ended.
+A member has a process of its own because it sets torch's global random state, and so that a crash costs one member. On
+a CPU a process has one thread: several such processes are faster than one with several threads. Importing torch takes
+seconds, so an idle process is reused for the next member. After a crash, training resumes from the checkpoint.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from landslide.training.records import Epoch, Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IN_ORDER = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it a GPU may add up in another order each time
+DETERMINISTIC_CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it the order of sums on a GPU varies
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-LAST_LINES = 20  # of a dead process's last lines
+LOG_LINES = 20  # last lines of a dead process's log, for the error message
 
 
 class Job(BaseModel):
-    """What a process is told, as one line: see `member.train`. `folder` takes the result, `workspace` checkpoints."""
+    """One line to a worker: the arguments of `trainer.train`, and the member's name for messages."""
 
     name: str
     spec: MemberSpec
@@ -45,8 +44,8 @@ class Job(BaseModel):
     until: int | None = None
 
 
-class Told(BaseModel):
-    """What a process tells, as one line: an epoch, or at the end `done`, with a reason where it refused the job."""
+class WorkerMessage(BaseModel):
+    """One line from a worker: an epoch, or finally `done`, with the error as `refusal` if the job cannot be trained."""
 
     epoch: Epoch | None = None
     done: bool = False
@@ -54,74 +53,72 @@ class Told(BaseModel):
 
 
 def environment(device: str) -> dict[str, str]:
-    """The environment of a process that trains there."""
-    return {**os.environ, **(ONE_THREAD if device == "cpu" else IN_ORDER)}
+    """The environment of a process that trains on a device."""
+    return {**os.environ, **(ONE_THREAD if device == "cpu" else DETERMINISTIC_CUBLAS)}
 
 
-class Trainers:
-    """Processes that train members, as many as jobs at a time; one that is done waits for another job.
+class WorkerPool:
+    """Worker processes, as many as concurrent jobs. Idle ones are reused; `busy` is the number in training.
 
-    They end with `close()`, or with the process that started them. `busy` is how many train.
+    The processes end with `close()`, or with the process that started them.
     """
 
     def __init__(self) -> None:
         self.busy = 0
-        self._idle: list[_Trainer] = []
+        self._idle: list[_Worker] = []
         self._lock = threading.Lock()
 
     def run(
         self,
         job: Job,
-        say: Callable[[str], None] = lambda line: None,
-        hear: Callable[[Epoch], None] = lambda epoch: None,
+        on_log: Callable[[str], None] = lambda line: None,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     ) -> None:
-        """Train a member and wait for it; `say` is told what its process logs, line by line, `hear` its epochs.
+        """Train a member and wait for it. `on_log` is called with each line of its log, `on_epoch` with each epoch.
 
-        Raises CrashError with its last words if the process dies, TrainingError if it refuses the job. If waiting is
-        interrupted, also by what `hear` raises, the process ends, too.
+        Raises CrashError with the end of the log if the process dies, TrainingError if the job cannot be trained. The
+        process is killed if the wait is interrupted, also by an exception of `on_epoch`.
         """
-        trainer = self._take(job.device)
+        worker = self._take(job.device)
         try:
-            refusal = trainer.train(job, say, hear)
+            refusal = worker.train(job, on_log, on_epoch)
         except BaseException:
-            trainer.end()
+            worker.kill()
             raise
         finally:
             with self._lock:
                 self.busy -= 1
         with self._lock:
-            self._idle.append(trainer)
+            self._idle.append(worker)
         if refusal is not None:
             raise TrainingError(f"member {job.name}: {refusal}")
 
     def close(self) -> None:
-        """End the processes that wait."""
+        """Kill the idle processes."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for trainer in idle:
-            trainer.end()
+        for worker in idle:
+            worker.kill()
 
-    def _take(self, device: str) -> _Trainer:
+    def _take(self, device: str) -> _Worker:
         with self._lock:
             self.busy += 1
-            for trainer in self._idle:
-                if trainer.device == device and trainer.alive:
-                    self._idle.remove(trainer)
-                    return trainer
-        return _Trainer(device)
+            for worker in self._idle:
+                if worker.device == device and worker.alive:
+                    self._idle.remove(worker)
+                    return worker
+        return _Worker(device)
 
 
-TRAINERS = Trainers()  # of this process
+WORKER_POOL = WorkerPool()  # of this process
 
 
-class _Trainer:
-    """One process."""
-
+class _Worker:
     def __init__(self, device: str) -> None:
         self.device = device
-        self._words: deque[str] = deque(maxlen=LAST_LINES)
-        self._say: Callable[[str], None] = lambda line: None
-        self._child = subprocess.Popen(
+        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._on_log: Callable[[str], None] = lambda line: None
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "landslide.training.workers"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(device),
         )  # fmt: skip
@@ -130,51 +127,50 @@ class _Trainer:
 
     @property
     def alive(self) -> bool:
-        return self._child.poll() is None
+        return self._process.poll() is None
 
-    def train(self, job: Job, say: Callable[[str], None], hear: Callable[[Epoch], None]) -> str | None:
-        """Wait for a member; why it was refused, if it was."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._words.clear()
-        self._say, best = say, 0.0
+    def train(self, job: Job, on_log: Callable[[str], None], on_epoch: Callable[[Epoch], None]) -> str | None:
+        """Train a member and wait for it; returns the error if the job cannot be trained."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._log.clear()
+        self._on_log, best = on_log, 0.0
         try:
-            print(job.model_dump_json(), file=self._child.stdin, flush=True)
+            print(job.model_dump_json(), file=self._process.stdin, flush=True)
         except BrokenPipeError:
             raise self._crash(job) from None
         with meter(job.name, job.until or job.schedule.epochs) as update:
-            for line in self._child.stdout:
-                told = Told.model_validate_json(line)
-                if told.done:
-                    return told.refusal
-                if told.epoch is not None:
-                    best = max(best, told.epoch.validation_f1 or 0.0)
-                    update(told.epoch.epoch, f"F1 {best:.3f}")
-                    hear(told.epoch)
+            for line in self._process.stdout:
+                message = WorkerMessage.model_validate_json(line)
+                if message.done:
+                    return message.refusal
+                if message.epoch is not None:
+                    best = max(best, message.epoch.validation_f1 or 0.0)
+                    update(message.epoch.epoch, f"F1 {best:.3f}")
+                    on_epoch(message.epoch)
         raise self._crash(job)
 
-    def end(self) -> None:
-        """Kill the process, if it lives, and close what leads to it."""
-        self._child.kill()
-        self._child.wait()
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
         self._listener.join()
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             try:
                 pipe.close()
             except BrokenPipeError:
-                continue  # it was written to after its end; that is told already
+                continue  # its end has been reported already
 
     def _crash(self, job: Job) -> CrashError:
-        status = self._child.wait()
+        status = self._process.wait()
         self._listener.join()
-        return CrashError(f"member {job.name} {_ending(status)}: {' '.join(self._words) or 'no message'}")
+        return CrashError(f"member {job.name} {_ending(status)}: {' '.join(self._log) or 'no message'}")
 
     def _listen(self) -> None:
-        assert self._child.stderr is not None
-        for line in self._child.stderr:
-            self._words.append(line.rstrip())
-            self._say(line.rstrip())
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._log.append(line.rstrip())
+            self._on_log(line.rstrip())
 
 
 def _ending(status: int) -> str:

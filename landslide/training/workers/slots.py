@@ -1,7 +1,6 @@
-"""Places on this machine where members train, each held by one member at a time: a core, or a share of a GPU.
+"""Slots for members in training: one per core, or several per GPU, shared by all processes of a user on a machine.
 
-A place is a locked file in a folder of the user's, so that all runs and workers of a machine share its places; the lock
-falls with the process that holds it, however that ends.
+A slot is a locked file in a temporary folder of the user. The lock is released when its process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -21,14 +20,13 @@ from landslide.artifacts.atomic import try_lock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-POLL_SECONDS = 0.2  # seconds between two looks at the places
+POLL_SECONDS = 0.2
 
 
-def places(device: str, members_per_gpu: int) -> list[str]:
-    """The devices of all places: a processor is named once for each member that it carries at a time.
+def slot_devices(device: str, members_per_gpu: int) -> list[str]:
+    """The device of each slot: `cpu` once per core, a GPU `members_per_gpu` times.
 
-    On a CPU that is one member a core, since several processes of one thread outrun one with several threads. `cuda`
-    means every GPU there is, `cuda:1` that one alone.
+    `cuda` stands for all GPUs of the machine, `cuda:1` for one.
     """
     if device == "cpu":
         return ["cpu"] * cores()
@@ -37,21 +35,21 @@ def places(device: str, members_per_gpu: int) -> list[str]:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _identity(device: str) -> str:
-    """What a processor is called on the whole machine: CUDA_VISIBLE_DEVICES has each process number GPUs anew."""
+    """The device's name on the machine: GPU numbers depend on CUDA_VISIBLE_DEVICES, UUIDs do not."""
     return device if device == "cpu" else str(torch.cuda.get_device_properties(device).uuid)
 
 
 @contextmanager
 def lease(device: str, members_per_gpu: int = 1) -> Iterator[str]:
-    """Wait for a free place and hold it; gives its device."""
-    folder = Path(tempfile.gettempdir()) / f"landslide-places-{getpass.getuser()}"
+    """Wait for a free slot and hold it for the block; yields its device."""
+    folder = Path(tempfile.gettempdir()) / f"landslide-slots-{getpass.getuser()}"
     files: dict[str, str] = {}
-    for name in places(device, members_per_gpu):
+    for name in slot_devices(device, members_per_gpu):
         files[f"{_identity(name)}-{list(files.values()).count(name)}"] = name
     while True:
         for file, name in files.items():

@@ -111,7 +111,7 @@ def test_damage_is_refused_and_leaves_nothing(store: ArtifactStore, tmp_path: Pa
     send(shared, store)
     sha = store.manifest(HERE)["files"]["a.txt"]
     (tmp_path / "shared" / "toy" / HERE.key / sha).write_text("b")
-    with pytest.raises(StoreError, match=f"toy {HERE.key} arrived damaged"):
+    with pytest.raises(StoreError, match=f"toy {HERE.key} is damaged on the shared storage"):
         ArtifactStore(tmp_path / "other", shared.url).path(HERE)
     assert not files(tmp_path / "other" / "toy")
 

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter
 
 from landslide.artifacts.stage import Artifact
-from landslide.artifacts.store import MANIFEST
+from landslide.artifacts.store import MANIFEST, ArtifactStore
 from landslide.cases.case import Case
 from landslide.datasets import leakage
 from landslide.datasets.leakage import AUDIT_FILE, SQUARE, Audit, AuditCases, audit, refuse_duplicates, square_hashes
@@ -344,6 +344,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_api")
 @pytest.mark.parametrize("copied", [False, True])
 def test_a_flow_audits_once_and_keeps_what_it_refuses(tmp_path: Path, copied: bool) -> None:
@@ -351,17 +352,18 @@ def test_a_flow_audits_once_and_keeps_what_it_refuses(tmp_path: Path, copied: bo
 
     from flows.training.train_ensemble import refuse_leakage
 
-    store = tmp_path / "store"
-    stacks = {"train": chips(store / "prepare", "t", scene(1)), "validation": chips(store / "prepare", "v", scene(2))}
+    folder = tmp_path / "store"
+    stacks = {"train": chips(folder / "stack", "t", scene(1)), "validation": chips(folder / "stack", "v", scene(2))}
     if copied:
-        stacks["validation"] = chips(store / "prepare", "w", scene(1))
-    groups = {role: [stack.info.case] for role, stack in stacks.items()} | {"test": []}
-    prepared = {stack.info.case.id: {"stage": "prepare", "key": stack.folder.name} for stack in stacks.values()}
+        stacks["validation"] = chips(folder / "stack", "w", scene(1))
+    by_role = {
+        role: {stack.info.case.id: Artifact(stage="stack", key=stack.folder.name)} for role, stack in stacks.items()
+    }
     trial = Experiment.model_validate({"id": "trial", "cases": ["case.yaml"], "band_sets": {"mine": list(BANDS)}})
 
     @flow
     def refuse() -> None:
-        refuse_leakage(trial, groups, prepared, store)
+        refuse_leakage(trial, by_role, ArtifactStore(folder))
 
     built = []
     for _ in range(2):
@@ -370,7 +372,7 @@ def test_a_flow_audits_once_and_keeps_what_it_refuses(tmp_path: Path, copied: bo
                 refuse()
         else:
             refuse()
-        (manifest,) = store.glob(f"audit/[!.]*/{MANIFEST}")
+        (manifest,) = folder.glob(f"audit/[!.]*/{MANIFEST}")
         built.append(manifest.stat().st_mtime_ns)
     assert built[0] == built[1]
     assert json.loads((manifest.parent / AUDIT_FILE).read_text())["pairs"][0]["share"] == float(copied)

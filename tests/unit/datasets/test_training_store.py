@@ -69,18 +69,18 @@ def test_the_store_holds_what_a_network_takes(tiles: Tiles, stacks: dict[str, li
         kept = tiles.split(role)
         for index, stack in enumerate(group):
             raw = values_of(stack)
-            values = kept.picture(kept.values, index).transpose(2, 0, 1)
+            values = kept.image(kept.values, index).transpose(2, 0, 1)
             assert np.array_equal(values, scale.apply(raw))
             assert (values[~np.isfinite(raw)] == 0).all()
-            bits = kept.picture(kept.seen, index)
+            bits = kept.image(kept.seen, index)
             assert all(np.array_equal(bits >> i & 1 == 1, np.isfinite(plane)) for i, plane in enumerate(raw))
-            assert np.array_equal(kept.picture(kept.label, index), stack.label("scene"))
+            assert np.array_equal(kept.image(kept.label, index), stack.label("scene"))
 
 
 def test_truth_is_known_where_every_band_of_the_set_was_seen(tiles: Tiles, stacks: dict[str, list[Stack]]) -> None:
     group = tiles.split("train")
     raw, label = values_of(stacks["train"][0]), stacks["train"][0].label("scene")
-    one, two = (group.picture(group.truth(columns), 0) for columns in ([0], [0, 1]))
+    one, two = (group.image(group.truth(columns), 0) for columns in ([0], [0, 1]))
     assert np.array_equal(one, np.where(np.isfinite(raw[0]), label, 255))
     assert np.array_equal(two, np.where(np.isfinite(raw[:2]).all(axis=0), label, 255))
 
@@ -91,7 +91,7 @@ def test_crops_hold_landslides_and_stay_inside(tiles: Tiles) -> None:
     assert {*draws[:, 0]} == {0, 1}
     assert {*draws[:, 3]} == {*range(8)}
     for part, top, left, _ in draws:
-        label = group.picture(group.label, part)
+        label = group.image(group.label, part)
         crop = label[top : top + 32, left : left + 32]
         assert crop.shape == (32, 32)
         assert (crop == 1).any()
@@ -106,7 +106,7 @@ def test_the_same_seed_draws_the_same_crops(tiles: Tiles) -> None:
 def test_background_crops_hold_no_landslide(tiles: Tiles) -> None:
     group = tiles.split("train")
     draws = Sampler(group, 16, background=1.0).draw(40, (1,))
-    crops = [group.picture(group.label, part)[top : top + 16, left : left + 16] for part, top, left, _ in draws]
+    crops = [group.image(group.label, part)[top : top + 16, left : left + 16] for part, top, left, _ in draws]
     assert np.mean([(crop == 1).any() for crop in crops]) < 0.1
 
 

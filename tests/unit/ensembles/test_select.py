@@ -11,7 +11,7 @@ from landslide.ensembles.calibration import Platt, forecasts
 from landslide.ensembles.combine import Combiner, scene_predictions
 from landslide.ensembles.confidence import ConfidenceThresholds, Patches, confidence_classes, confidence_thresholds
 from landslide.ensembles.predictions import CasePredictions
-from landslide.ensembles.select import PAPER, Rules, Selection, SelectMembers, decided, select
+from landslide.ensembles.select import PAPER, Rules, Selection, SelectMembers, resolve_selector, select
 from landslide.ensembles.selectors import SELECTORS
 from landslide.ensembles.thresholds import Rule, threshold_of
 from landslide.errors import InputError
@@ -67,8 +67,8 @@ def test_a_choice_does_not_depend_on_the_order_of_members_but_for_their_rank(tmp
 
 
 def test_one_event_is_too_few_to_choose_by() -> None:
-    assert [decided("auto", cases) for cases in (1, 2, 3, 9)] == [PAPER, PAPER, "stacked", "stacked"]
-    assert decided("forward", 1) == "forward"
+    assert [resolve_selector("auto", cases) for cases in (1, 2, 3, 9)] == [PAPER, PAPER, "stacked", "stacked"]
+    assert resolve_selector("forward", 1) == "forward"
 
 
 def test_the_key_holds_predictions_in_order_and_rules() -> None:
@@ -163,17 +163,18 @@ def test_a_case_of_which_nothing_counts_is_a_blank_picture(tmp_path: Path) -> No
 def test_ways_beside_each_other(tmp_path: Path) -> None:
     folder = written(tmp_path)
     library, found = open_library(folder, "pq", NAMES), chosen(folder)
-    votes = {choice.selector: choice.vote(library.members) for choice in found.choices}
+    votes = {choice.selector: choice.combiner(library.members) for choice in found.choices}
     tally = SelectorAccumulator(votes)
     for case in library.cases:
         for picture in scene_predictions(library, case, list(votes.values())):
             tally.add(case, picture)
-    paper, stacked = (tally.shown(found.of(way), PAPER) for way in (PAPER, "stacked"))
+    paper, stacked = (tally.result(found.of(selector), PAPER) for selector in (PAPER, "stacked"))
     tp, fp, fn, tn = counts(library, votes[PAPER].weights, 0.5)
-    assert [paper.pooled[name] for name in ("tp", "fp", "fn", "tn")] == [tp, fp, fn, tn]
-    assert paper.pooled["f1"] == pytest.approx(float(pixel.f1(np.array([tp, fp, fn, tn]))))
+    pooled = paper.pooled
+    assert [pooled.tp, pooled.fp, pooled.fn, pooled.tn] == [tp, fp, fn, tn]
+    assert pooled.f1 == pytest.approx(float(pixel.f1(np.array([tp, fp, fn, tn]))))
     assert (paper.gain, paper.gain_interval, paper.events_won) == (0, (0, 0), 0)
-    assert stacked.gain == pytest.approx(stacked.pooled["f1"] - paper.pooled["f1"])
+    assert stacked.gain == pytest.approx(stacked.pooled.f1 - pooled.f1)
     assert stacked.gain_interval[0] < stacked.gain < stacked.gain_interval[1]
-    assert stacked.interval[0] < stacked.pooled["f1"] < stacked.interval[1]
+    assert stacked.interval[0] < stacked.pooled.f1 < stacked.interval[1]
     assert stacked.events == 2

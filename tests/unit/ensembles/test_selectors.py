@@ -55,6 +55,7 @@ def by_hand(probabilities: list[list[float]], truth: list[bool], group: list[int
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(st.permutations(range(len(NAMES))), st.integers(1, 3))
 def test_no_way_depends_on_the_order_of_members(

@@ -67,6 +67,7 @@ def share(slices: Slices, label: str) -> float:
     return float(dict(slices)[label].mean())
 
 
+@pytest.mark.slow
 def test_a_simulated_case_is_sliced_by_everything_and_every_slice_parts_it(simulated: Stack) -> None:
     found = sliced(simulated)
     assert set(found) == LOOKS | {
@@ -81,6 +82,7 @@ def test_a_simulated_case_is_sliced_by_everything_and_every_slice_parts_it(simul
         assert total(list(counts.values())) == Counts.of(~truth, truth, every), name
 
 
+@pytest.mark.slow
 def test_confounders_come_out_as_slices_of_cover(folder: Path, simulated: Stack) -> None:
     truth, kinds = simulated.label("scene") == 1, dict(sliced(simulated)["cover"])
     false = counts_by_slice(list(kinds.items()), ~truth, truth, np.ones(truth.shape, bool))
@@ -96,6 +98,7 @@ def test_confounders_come_out_as_slices_of_cover(folder: Path, simulated: Stack)
     assert np.nanmedian(change[kinds["harvest"]]) < np.nanmedian(change[kinds["forest"] & ~truth]) - 0.1
 
 
+@pytest.mark.slow
 def test_orbits_see_opposite_slopes(simulated: Stack) -> None:
     found = sliced(simulated)
     ascending, descending = (dict(found[f"radar {name}"]) for name in ("ascending", "descending"))

@@ -167,7 +167,9 @@ def test_what_cannot_be_used_is_refused_with_its_reason(tmp_path: Path, geobox: 
     refused(tmp_path / "nowhere.gpkg", geobox, "Check the path")
     refused(write(tmp_path, [Point(WEST, SOUTH)]), geobox, "Buffer them first")
     refused(write(tmp_path, [LineString([(WEST, SOUTH), (WEST + 5, SOUTH)]), square]), geobox, "1 points or lines")
-    refused(write(tmp_path, [metres(9000, 0, 9050, 50)]), geobox, "none of its 1 polygons", "Check the file and the area")
+    refused(
+        write(tmp_path, [metres(9000, 0, 9050, 50)]), geobox, "none of its 1 polygons", "Check the file and the area"
+    )
     refused(write(tmp_path, [square]), geobox, "slides", layer="scars")
     refused(write(tmp_path, [square], day=["2018-09-06"]), geobox, "day", "Correct `date_field`", date_field="date")
     refused(write(tmp_path, [square], day=["2001-01-01"]), geobox, "no polygon has a date", date_field="day")

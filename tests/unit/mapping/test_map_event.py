@@ -153,6 +153,7 @@ def test_running_means_of_members_at_0_and_1_stay_probabilities(members, scale):
     assert probability.max() <= 1
 
 
+@pytest.mark.slow
 def test_geopackage_has_its_schema_with_and_without_landslides(tmp_path, echoes):
     _, folder = mapped(tmp_path)
     some = pyogrio.read_info(folder / "landslides.gpkg", layer="landslides")
@@ -218,6 +219,7 @@ def test_a_blank_scene_is_not_a_confident_empty_map(tmp_path, echoes):
         assert np.isnan(raster.read()).all()
 
 
+@pytest.mark.slow
 def test_shares_are_of_the_area_of_interest(tmp_path, echoes):
     _, folder = mapped(tmp_path)
     west, south, east, north = json.loads((folder / "item.json").read_text())["bbox"]
@@ -233,6 +235,7 @@ def test_shares_are_of_the_area_of_interest(tmp_path, echoes):
     assert summary.share_observed == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.slow
 def test_unknown_counts_are_not_zero(tmp_path, echoes):
     assert set(mapped(tmp_path, seen=65535)[0].seen.values()) == {None}
     assert set(mapped(tmp_path, seen=0)[0].seen.values()) == {0.0}

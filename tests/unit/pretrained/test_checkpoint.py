@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from landslide.errors import InputError
-from landslide.pretrained.checkpoint import Opaque, TensorInfo, opened, unpickle
+from landslide.pretrained.checkpoint import open_checkpoint
+from landslide.pretrained.unpickle import Opaque, TensorInfo, unpickle
 from tests.helpers.published_layout import content
 
 
@@ -30,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    with opened(path) as checkpoint:
+    with open_checkpoint(path) as checkpoint:
         return {name: checkpoint.read(tensor) for name, tensor in checkpoint.weights.items()}
 
 
@@ -78,7 +79,7 @@ def test_weights_are_read_and_objects_are_not(plain: nn.Module, path: Path) -> N
 
 def test_the_optimisers_numbers_are_never_read(plain: nn.Module, path: Path) -> None:
     torch.save(content(plain), path)
-    with opened(path) as checkpoint:
+    with open_checkpoint(path) as checkpoint:
         wanted = {f"data/{tensor.storage.key}" for tensor in checkpoint.weights.values()}
     kept = lambda name, data: data if "/data/" not in name or name.partition("/")[2] in wanted else None  # noqa: E731
     rewritten(path, kept)
@@ -115,7 +116,7 @@ def test_a_command_is_named_and_not_run(plain: nn.Module, path: Path, tmp_path: 
         "as a key": {"loops": {runs: 1}},
     }[where]
     torch.save(content(plain, **extra), path)
-    with pytest.raises(InputError, match=r"epoch_003.ckpt names 'posix.system'"), opened(path):
+    with pytest.raises(InputError, match=r"epoch_003.ckpt names 'posix.system'"), open_checkpoint(path):
         pass
     assert not trace.exists()
 
@@ -166,7 +167,7 @@ def test_an_unknown_class_is_refused(path: Path) -> None:
         (b"X\x01\x00\x00\x00ac__builtin__\nset\n\x86R.", "damaged"),
         (b"X\x01\x00\x00\x00a)R.", "calls a str"),
         (b"]X\x01\x00\x00\x00ab.", "sets the state of a list"),
-        (b"])\x81.", "makes an object of what is no class"),
+        (b"])\x81.", "creates an object of something that is not a class"),
         (b")X\x01\x00\x00\x00aa.", "appends to a tuple"),
         (b"}0.", "uses the operation POP"),
         (b"}(K\x01u.", "sets items of a dict"),
@@ -177,7 +178,7 @@ def test_an_unknown_class_is_refused(path: Path) -> None:
         (b"", "damaged"),
         (b"N", "damaged"),
         (b"X\xff\xff\xff\x7fa.", "damaged"),
-        (b"X\x01\x00\x00\x00aQ.", "refers to what is no storage"),
+        (b"X\x01\x00\x00\x00aQ.", "refers to something that is not a storage"),
         (b"r\xff\xff\xff\xff.", "damaged"),
     ],
 )
@@ -245,7 +246,7 @@ def test_a_view_within_its_storage(path: Path) -> None:
 )
 def test_a_view_out_of_its_storage_is_refused(path: Path, view: tuple[object, ...]) -> None:
     forged(path, *view)
-    with pytest.raises(InputError, match=rf"{path.name} holds a tensor"), opened(path):
+    with pytest.raises(InputError, match=rf"{path.name} contains a tensor"), open_checkpoint(path):
         pass
 
 
@@ -254,10 +255,10 @@ def test_a_view_out_of_its_storage_is_refused(path: Path, view: tuple[object, ..
     [
         ("0", 11, "bytes, more than 44"),
         ("0", 13, "48 bytes, not 13 of float32"),
-        ("../0", 12, r"holds no data/\.\./0"),
-        ("1", 12, "holds no data/1"),
-        ("0", -1, "refers to what is no storage"),
-        (0, 12, "refers to what is no storage"),
+        ("../0", 12, r"has no data/\.\./0"),
+        ("1", 12, "has no data/1"),
+        ("0", -1, "refers to something that is not a storage"),
+        (0, 12, "refers to something that is not a storage"),
     ],
 )
 def test_a_storage_that_is_not_there_is_refused(path: Path, key: object, length: object, words: str) -> None:
@@ -271,20 +272,20 @@ def test_truncated_and_flipped_files(plain: nn.Module, path: Path) -> None:
     whole = path.read_bytes()
     for share in (0, 0.3, 0.9, 0.999):
         path.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(InputError, match=rf"{path.name} is no whole checkpoint"):
+        with pytest.raises(InputError, match=rf"{path.name} is not a complete checkpoint"):
             read(path)
     first = plain.state_dict()["0.weight"].numpy().tobytes()
     path.write_bytes(whole.replace(first, first[:-1] + bytes([first[-1] ^ 1])))
-    with pytest.raises(InputError, match=rf"{path.name} is no whole checkpoint.*CRC"):
+    with pytest.raises(InputError, match=rf"{path.name} is not a complete checkpoint.*CRC"):
         read(path)
-    with pytest.raises(InputError, match="no whole checkpoint"):
+    with pytest.raises(InputError, match="not a complete checkpoint"):
         read(path.with_name("missing.ckpt"))
 
 
 def test_the_format_before_zip_is_refused(plain: nn.Module, path: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     torch.save({"x": Runs(os.system, f"touch {trace}")}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(InputError, match=r"epoch_003.ckpt is no whole checkpoint of PyTorch 1.6 or later"):
+    with pytest.raises(InputError, match=r"epoch_003.ckpt is not a complete checkpoint of PyTorch 1.6 or later"):
         read(path)
     assert not trace.exists()
 
@@ -293,7 +294,7 @@ def test_the_format_before_zip_is_refused(plain: nn.Module, path: Path, tmp_path
 def test_a_name_that_climbs_out_is_refused(plain: nn.Module, path: Path, name: str) -> None:
     torch.save(content(plain), path)
     rewritten(path, unchanged, {name: b"x"})
-    with pytest.raises(InputError, match=rf"{path.name} holds '.*evil', a name that leads out"):
+    with pytest.raises(InputError, match=rf"{path.name} has the entry '.*evil', which leads out"):
         read(path)
 
 
@@ -311,17 +312,17 @@ def test_a_size_beyond_the_files_is_refused(plain: nn.Module, path: Path) -> Non
     place = data.rindex(b"PK\x01\x02")
     data[place + 20 : place + 28] = (2**31).to_bytes(4, "little") * 2  # of the last entry, both its sizes
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"claims to hold \d+ bytes but has \d+"):
+    with pytest.raises(InputError, match=r"claims to contain \d+ bytes but has \d+"):
         read(path)
 
 
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ({}, "holds no tensor for 'net.'"),
-        ({"net.a": 1}, r"holds no tensor for \['net.a'\]"),
-        ({"other.a": torch.ones(1)}, "holds no tensor for 'net.'"),
-        (nn.ReLU(), "holds no state_dict"),
+        ({}, "has no tensor for 'net.'"),
+        ({"net.a": 1}, r"has no tensor for \['net.a'\]"),
+        ({"other.a": torch.ones(1)}, "has no tensor for 'net.'"),
+        (nn.ReLU(), "has no state_dict"),
     ],
 )
 def test_a_checkpoint_without_weights_is_refused(plain: nn.Module, path: Path, state: object, words: str) -> None:
@@ -333,7 +334,7 @@ def test_a_checkpoint_without_weights_is_refused(plain: nn.Module, path: Path, s
 def test_other_archives_are_refused(plain: nn.Module, path: Path) -> None:
     torch.save(content(plain), path)
     rewritten(path, unchanged, {"second/data.pkl": b"N."})
-    with pytest.raises(InputError, match=r"holds 2 files data\.pkl"):
+    with pytest.raises(InputError, match=r"has 2 files data\.pkl"):
         read(path)
     torch.save(content(plain), path)
     rewritten(path, lambda name, data: b"big" if name.endswith("byteorder") else data)

@@ -161,7 +161,7 @@ def test_an_earlier_import_is_replaced_and_anything_else_is_not(
         import_models(source, scenes[0], tmp_path / "out", size, ALL)
     assert len(list((tmp_path / "out/s2").glob("*.safetensors"))) == 1
     (tmp_path / "mine/s2").mkdir(parents=True)
-    with pytest.raises(InputError, match="is no ensemble, so it is not replaced"):
+    with pytest.raises(InputError, match="is not an ensemble, so it is not replaced"):
         import_models(source, scenes[0], tmp_path / "mine", 1, ALL)
 
 
@@ -198,12 +198,12 @@ def test_an_unreadable_model_is_named(
 
 
 def test_weights_of_another_network_are_refused(models: tuple[Path, dict[str, nn.Module]]) -> None:
-    from landslide.pretrained.checkpoint import opened
+    from landslide.pretrained.checkpoint import open_checkpoint
 
     folder = models[0] / "sentinel2_ensemble/0"
     one = Published(folder, load_settings(folder / "tensorboard/version_0/hparams.yaml"), 0.5)
     spec, path = one.spec(ALL), one.checkpoint()
-    with opened(path) as checkpoint:
+    with open_checkpoint(path) as checkpoint:
         weights = checkpoint.weights
     check(spec, weights, path)
     with pytest.raises(InputError, match=r"first layer for 2 bands but its hparams.yaml names 9"):

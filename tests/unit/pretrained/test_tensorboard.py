@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from landslide.errors import InputError
-from landslide.pretrained.tensorboard import LARGEST, best_score, scalars
+from landslide.pretrained.tensorboard import MAX_SCALAR_BYTES, best_score, scalars
 from tests.helpers.published_layout import checksum, event, record, scalar
 
 NAME = "events.out.tfevents.1689845082.airflow.1022171"
@@ -18,7 +18,7 @@ def test_the_checksum_is_that_of_the_standard() -> None:
 
 
 def test_scalars_of_a_tag_among_others(tmp_path: Path) -> None:
-    picture = event(b"val/f1_best" + bytes(LARGEST))
+    picture = event(b"val/f1_best" + bytes(MAX_SCALAR_BYTES))
     path = tmp_path / f"{NAME}.0"
     told = [scalar("val/f1_best", 0.25), picture, scalar("val/f1", 0.9), scalar("val/f1_best", 0.5, tensor=True)]
     path.write_bytes(b"".join(map(record, told)))

@@ -1,4 +1,4 @@
-"""The simulated world: its laws, its geometry, its files, and that it is neither trivial nor hopeless."""
+"""The simulated world: distributions, geometry, files, and a difficulty that is neither trivial nor impossible."""
 
 import hashlib
 import json
@@ -25,18 +25,24 @@ from flows.cli.main import app
 from landslide.cases.case import load_case
 from landslide.errors import InputError
 from landslide.geo.solar import sun_at
-from landslide.simulation.world import Truth, World, simulate_world
-from landslide.simulation.world.changes import COVER_NAMES, Look, known_cover, paint, truth
-from landslide.simulation.world.landscape import Cover, green_fraction, make_landscape
+from landslide.simulation.world import GroundTruth, World, simulate_world
+from landslide.simulation.world.changes import COVER_NAMES, Appearance, cover_classes, paint, truth_raster
+from landslide.simulation.world.landscape import LandCover, green_fraction, make_landscape
 from landslide.simulation.world.noise import power_law
 from landslide.simulation.world.places import PLACES, places
 from landslide.simulation.world.scenes import Event
 from landslide.simulation.world.sentinel1 import LOOKS, Orbit, backscatter, radar_geometry, speckle
-from landslide.simulation.world.sentinel2 import _clouds, clearness, cloud_share, optical_scene, surface_reflectance
-from landslide.simulation.world.site import mgrs_tile, site_of
-from landslide.simulation.world.slides import SMALLEST_M2, draw_areas, make_slides, size_law
-from landslide.simulation.world.terrain import PIXEL, describe
-from landslide.simulation.world.world import EVENNESS, make_changes
+from landslide.simulation.world.sentinel2 import (
+    _draw_clouds,
+    cloud_score,
+    draw_cloud_cover,
+    optical_scene,
+    surface_reflectance,
+)
+from landslide.simulation.world.site import make_site, mgrs_tile
+from landslide.simulation.world.slides import MIN_AREA_M2, draw_areas, make_slides, size_distribution
+from landslide.simulation.world.terrain import PIXEL, derive_terrain
+from landslide.simulation.world.world import CLOUD_CONCENTRATION, make_changes
 
 LOG = logging.getLogger(__name__)
 CLOUDY = (8, 9, 10)
@@ -52,11 +58,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def events() -> list[Event]:
     made = []
     for index, place in enumerate(PLACES[:3]):
-        random = np.random.default_rng(index)
-        site = site_of(place, 256)
-        landscape = make_landscape(random, site.shape, place)
-        slides = make_slides(random, landscape, site.scene)
-        made.append(Event(site, landscape, make_changes(random, landscape, slides, site)))
+        rng = np.random.default_rng(index)
+        site = make_site(place, 256)
+        landscape = make_landscape(rng, site.shape, place)
+        slides = make_slides(rng, landscape, site.scene)
+        made.append(Event(site, landscape, make_changes(rng, landscape, slides, site)))
     return made
 
 
@@ -70,21 +76,21 @@ def _read(path: Path) -> np.ndarray:
         return raster.read(1)
 
 
-def test_sizes_follow_the_inverse_gamma_law():
+def test_areas_follow_the_inverse_gamma_distribution():
     areas = draw_areas(np.random.default_rng(1), total=2e7, largest=2e5)
-    law = size_law()
-    low, high = law.cdf([SMALLEST_M2, 2e5])
+    law = size_distribution()
+    low, high = law.cdf([MIN_AREA_M2, 2e5])
     fit = stats.kstest(areas, lambda area: (law.cdf(area) - low) / (high - low))
     assert areas.size > 3000
     assert fit.pvalue > 0.01
     assert stats.kstest(areas, stats.lognorm(s=areas.std() / areas.mean(), scale=np.median(areas)).cdf).pvalue < 0.01
 
 
-def test_size_law_has_the_published_density():
+def test_size_distribution_has_the_published_density():
     area = np.array([400.0, 3000.0, 50_000.0])
     rho, a, s = 1.40, 1280.0, -132.0
     density = (a / (area - s)) ** (rho + 1) * np.exp(-a / (area - s)) / (a * 0.88726381750)  # Gamma(1.4)
-    np.testing.assert_allclose(size_law().pdf(area), density, rtol=1e-6)
+    np.testing.assert_allclose(size_distribution().pdf(area), density, rtol=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
@@ -92,13 +98,13 @@ def test_size_law_has_the_published_density():
 def test_drawn_areas_fit_into_the_total(seed: int, total: float, largest: float):
     areas = draw_areas(np.random.default_rng(seed), total, largest)
     assert areas.size == 1 or areas.sum() <= total
-    assert areas.min() >= SMALLEST_M2 * 0.999
+    assert areas.min() >= MIN_AREA_M2 * 0.999
     assert areas.max() <= largest * 1.001
 
 
 def test_water_leaves_the_grid_and_never_climbs_on_a_plane():
     plane = np.add.outer(np.arange(30.0), np.arange(20.0)).astype(np.float32)
-    descent = describe(plane).descent
+    descent = derive_terrain(plane).descent
     interior = descent[:, 1:, 1:]
     assert (interior.sum(axis=0) < 0).all()
 
@@ -107,7 +113,7 @@ def test_a_pit_drains_over_its_lowest_pass():
     surface = np.full((21, 21), 50, np.float32)
     surface[10, 10:] = 20 - np.arange(11)
     surface[5, 5] = 0
-    terrain = describe(surface)
+    terrain = derive_terrain(surface)
     row, column = 5, 5
     for _ in range(21 * 21):
         down, right = terrain.descent[:, row, column]
@@ -117,7 +123,7 @@ def test_a_pit_drains_over_its_lowest_pass():
     assert row in (0, 20) or column in (0, 20)
 
 
-def test_mountains_are_as_steep_as_asked_and_have_flat_valleys(events: list[Event]):
+def test_terrain_has_the_stated_steepness_and_flat_valleys(events: list[Event]):
     for event in events:
         terrain = event.landscape.terrain
         assert np.percentile(terrain.slope, 75) == pytest.approx(event.landscape.place.steepness, abs=4)
@@ -127,7 +133,7 @@ def test_mountains_are_as_steep_as_asked_and_have_flat_valleys(events: list[Even
 
 def test_slides_start_on_steep_ground_and_run_downhill():
     place = PLACES[1]
-    site = site_of(place, 192)
+    site = make_site(place, 192)
     landscape = make_landscape(np.random.default_rng(3), site.shape, place)
     slides = make_slides(np.random.default_rng(4), landscape, site.scene)
     elevation, slope = landscape.terrain.elevation, landscape.terrain.slope
@@ -157,29 +163,32 @@ def test_slide_outlines_have_the_drawn_area(events: list[Event]):
     slides = make_slides(np.random.default_rng(9), event.landscape, event.site.scene)
     total = sum(slide.area for slide in slides)
     window = event.site.scene
-    target = event.landscape.place.landslides * np.prod([part.stop - part.start for part in window]) * PIXEL**2
+    target = event.landscape.place.landslide_share * np.prod([part.stop - part.start for part in window]) * PIXEL**2
     assert 0.7 * target < total <= 1.05 * target
     assert sum(slide.area for slide in slides if slide.area > 900) > 0.7 * total
 
 
 def test_landslides_cover_a_few_percent(events: list[Event]):
     for event in events:
-        share = (truth(event.changes)[event.site.area] == Truth.LANDSLIDE).mean()
+        share = (truth_raster(event.changes)[event.site.area] == GroundTruth.LANDSLIDE).mean()
         assert 0.015 <= share <= 0.05
 
 
 def test_every_confounder_occurs(events: list[Event]):
-    counts = sum(np.bincount(truth(event.changes)[event.site.area].ravel(), minlength=len(Truth)) for event in events)
+    counts = sum(
+        np.bincount(truth_raster(event.changes)[event.site.area].ravel(), minlength=len(GroundTruth))
+        for event in events
+    )
     assert (counts[1:] > 100).all()
 
 
-def test_clear_cuts_reach_onto_slopes_and_harvests_stay_in_fields(events: list[Event]):
+def test_clear_cuts_extend_to_slopes_and_harvests_stay_in_fields(events: list[Event]):
     for event in events:
-        kinds, terrain = truth(event.changes), event.landscape.terrain
-        assert np.percentile(terrain.slope[kinds == Truth.CLEAR_CUT], 75) > 20
-        assert (event.landscape.cover[kinds == Truth.HARVEST] == Cover.FIELD).all()
-        assert (event.landscape.cover[kinds == Truth.CLEAR_CUT] == Cover.FOREST).all()
-        assert (kinds[terrain.river] != Truth.FLOOD).all()
+        kinds, terrain = truth_raster(event.changes), event.landscape.terrain
+        assert np.percentile(terrain.slope[kinds == GroundTruth.CLEAR_CUT], 75) > 20
+        assert (event.landscape.cover[kinds == GroundTruth.HARVEST] == LandCover.FIELD).all()
+        assert (event.landscape.cover[kinds == GroundTruth.CLEAR_CUT] == LandCover.FOREST).all()
+        assert (kinds[terrain.river] != GroundTruth.FLOOD).all()
 
 
 def test_changes_of_a_pixel_never_exceed_it(events: list[Event]):
@@ -188,8 +197,8 @@ def test_changes_of_a_pixel_never_exceed_it(events: list[Event]):
 
 
 def test_painted_share_is_the_area_of_the_polygon():
-    look = Look(onset=0, until=10, green=0, tone=1, rough=0)
-    change = paint(Truth.LANDSLIDE, (20, 20), [(shapely.box(22.5, 30, 97.5, 75), look)])
+    appearance = Appearance(onset=0, end=10, green=0, brightness=1, roughness_db=0)
+    change = paint(GroundTruth.LANDSLIDE, (20, 20), [(shapely.box(22.5, 30, 97.5, 75), appearance)])
     assert change.fraction.sum() * PIXEL**2 == pytest.approx(75 * 45, rel=0.02)
     assert change.at(-1).sum() == 0
     assert change.at(11).sum() == 0
@@ -204,9 +213,9 @@ def test_speckle_has_unit_mean_and_the_variance_of_its_looks():
 
 def test_layover_faces_the_radar_and_differs_between_orbits():
     ridge = 260 - np.abs(np.arange(81) - 40) * 12.0
-    terrain = describe(np.tile(np.maximum(ridge, 0), (30, 1)).astype(np.float32))
-    ascending = radar_geometry(terrain, Orbit("ascending", 1, 38)).blind[15]
-    descending = radar_geometry(terrain, Orbit("descending", 2, 38)).blind[15]
+    terrain = derive_terrain(np.tile(np.maximum(ridge, 0), (30, 1)).astype(np.float32))
+    ascending = radar_geometry(terrain, Orbit("ascending", 1, 38)).layover_shadow[15]
+    descending = radar_geometry(terrain, Orbit("descending", 2, 38)).layover_shadow[15]
     assert ascending[25:38].all()
     assert not descending[25:38].all()
     np.testing.assert_array_equal(ascending, descending[::-1])
@@ -214,29 +223,31 @@ def test_layover_faces_the_radar_and_differs_between_orbits():
 
 def test_shadow_lies_behind_a_cliff():
     cliff = np.where(np.arange(100) < 40, 300.0, 0.0)
-    blind = radar_geometry(describe(np.tile(cliff, (10, 1)).astype(np.float32)), Orbit("ascending", 1, 40)).blind[5]
+    layover_shadow = radar_geometry(
+        derive_terrain(np.tile(cliff, (10, 1)).astype(np.float32)), Orbit("ascending", 1, 40)
+    ).layover_shadow[5]
     reach = 300 * np.tan(np.radians(40)) / PIXEL
-    assert blind[41 : 40 + int(reach) - 1].all()
-    assert not blind[40 + int(reach) + 2 :].any()
+    assert layover_shadow[41 : 40 + int(reach) - 1].all()
+    assert not layover_shadow[40 + int(reach) + 2 :].any()
 
 
-def test_orbits_lose_different_ground(events: list[Event]):
+def test_orbits_mask_different_pixels(events: list[Event]):
     terrain = events[1].landscape.terrain
     first = radar_geometry(terrain, Orbit("ascending", 1, 36))
     second = radar_geometry(terrain, Orbit("descending", 2, 36))
-    lost = first.blind & second.blind
-    assert first.blind.any()
-    assert lost.sum() < 0.5 * first.blind.sum()
-    assert np.corrcoef(first.slope_db.ravel(), second.slope_db.ravel())[0, 1] < 0
+    lost = first.layover_shadow & second.layover_shadow
+    assert first.layover_shadow.any()
+    assert lost.sum() < 0.5 * first.layover_shadow.sum()
+    assert np.corrcoef(first.residual_db.ravel(), second.residual_db.ravel())[0, 1] < 0
 
 
-def test_fresh_slides_change_backscatter_by_the_cover_they_hit(events: list[Event]):
+def test_backscatter_change_of_fresh_slides_depends_on_land_cover(events: list[Event]):
     landscape, slides = events[0].landscape, events[0].changes[:1]
     green = green_fraction(landscape, landscape.place.event_date)
     change = backscatter(landscape, slides, green, "vh", 5) - backscatter(landscape, slides, green, "vh", -5)
     hit = slides[0].fraction > 0.9
-    assert change[hit & (landscape.cover == Cover.FOREST)].mean() < -1
-    assert change[hit & (landscape.cover == Cover.GRASS)].mean() > 0.3
+    assert change[hit & (landscape.cover == LandCover.FOREST)].mean() < -1
+    assert change[hit & (landscape.cover == LandCover.GRASS)].mean() > 0.3
     assert np.abs(change[slides[0].fraction == 0]).max() == 0
 
 
@@ -260,18 +271,18 @@ def test_classification_finds_clouds_but_not_their_thin_edges(events: list[Event
     assert false / (4 * scene.cloud.size) < 0.02
 
 
-def test_cloud_score_parts_clear_ground_from_clouds_and_shadows(events: list[Event]):
+def test_cloud_score_separates_clear_ground_from_clouds_and_shadows(events: list[Event]):
     for seed in range(4):
         scene = optical_scene(np.random.default_rng(seed), events[0].landscape, events[0].changes, 20)
-        score = clearness(scene)
+        score = cloud_score(scene)
         assert score.min() >= 0
         assert score.max() <= 1
         assert (score[(scene.cloud > 0.15) | (scene.shadow > 0.35)] < 0.6).all()
         assert (score[(scene.cloud < 0.1) & (scene.shadow < 0.25)] > 0.6).all()
 
 
-def test_tiles_are_named_by_the_military_grid():
-    named = {place.id: mgrs_tile(site_of(place, 64)) for place in PLACES[:3]}
+def test_tiles_are_named_by_the_military_grid_reference_system():
+    named = {place.id: mgrs_tile(make_site(place, 64)) for place in PLACES[:3]}
     assert named == {"amber-ridge": "54TWN", "copper-gorge": "59GNP", "willow-basin": "32TNQ"}
 
 
@@ -294,13 +305,13 @@ def test_places_lie_apart_in_both_hemispheres_and_around_the_new_baseline():
 
 
 @pytest.mark.slow
-def test_same_seed_same_bytes_and_another_seed_other_bytes(world: World, tmp_path: Path):
+def test_the_same_seed_gives_the_same_bytes(world: World, tmp_path: Path):
     again = simulate_world(tmp_path / "again", events=3, size=64, seed=5)
     assert _digests(again.folder) == _digests(world.folder)
     assert not [path for path in tmp_path.iterdir() if path != again.folder]
 
 
-def test_a_finished_world_is_left_alone_and_others_are_refused(world: World, tmp_path: Path):
+def test_a_finished_world_is_left_unchanged_and_other_folders_are_refused(world: World, tmp_path: Path):
     before = world.catalog.stat().st_mtime_ns
     assert simulate_world(world.folder, events=3, size=64, seed=5) == world
     assert world.catalog.stat().st_mtime_ns == before
@@ -313,7 +324,7 @@ def test_a_finished_world_is_left_alone_and_others_are_refused(world: World, tmp
         simulate_world(tmp_path / "few", events=2)
 
 
-def test_catalogue_is_self_contained_and_says_what_public_ones_say(world: World):
+def test_catalogue_is_self_contained_with_the_metadata_of_public_ones(world: World):
     text = "".join(path.read_text() for path in world.folder.rglob("*.json"))
     assert str(world.folder.parent) not in text
     catalogue = pystac.Catalog.from_file(str(world.catalog))
@@ -332,7 +343,7 @@ def test_catalogue_is_self_contained_and_says_what_public_ones_say(world: World)
                 assert raster.dtypes[0] == asset.extra_fields["raster:bands"][0]["data_type"]
 
 
-def test_items_tell_what_earth_engine_would(world: World):
+def test_items_have_the_metadata_of_earth_engine(world: World):
     catalogue = pystac.Catalog.from_file(str(world.catalog))
     optical = list(catalogue.get_child("sentinel-2-l2a").get_items())
     scored = [item for item in optical if "cs_cdf" in item.assets]
@@ -375,26 +386,30 @@ def test_truth_inventory_and_counts_agree(world: World):
     for name, summary in record["events"].items():
         with rasterio.open(world.folder / "truth" / f"{name}.tif") as raster:
             values, bounds, crs = raster.read(1), raster.bounds, raster.crs
-        counts = np.bincount(values.ravel(), minlength=len(Truth))
-        assert summary["pixels"] == {kind.name.lower(): counts[kind] for kind in Truth}
+        counts = np.bincount(values.ravel(), minlength=len(GroundTruth))
+        assert summary["pixels"] == {kind.name.lower(): counts[kind] for kind in GroundTruth}
         frame = geopandas.read_file(world.folder / "inventories" / f"{name}.gpkg", layer="landslides")
         assert frame.crs == crs
         assert list(frame.columns) == ["id", "event_date", "area_m2", "run_out_m", "geometry"]
         np.testing.assert_allclose(frame.geometry.area, frame.area_m2, atol=0.06)
         inside = frame.geometry.intersection(shapely.box(*bounds)).area.sum()
-        assert counts[Truth.LANDSLIDE] * PIXEL**2 == pytest.approx(inside, rel=0.15)
+        assert counts[GroundTruth.LANDSLIDE] * PIXEL**2 == pytest.approx(inside, rel=0.15)
 
 
-def test_cover_is_known_with_what_is_mistaken_for_landslides_on_top(world: World, events: list[Event]):
+def test_cover_classes_include_confounders(world: World, events: list[Event]):
     event = events[1]
-    kinds, before = truth(event.changes), event.landscape.cover
-    known = known_cover(before, kinds)
-    untouched = kinds <= Truth.LANDSLIDE
+    kinds, before = truth_raster(event.changes), event.landscape.cover
+    known = cover_classes(before, kinds)
+    untouched = kinds <= GroundTruth.LANDSLIDE
     np.testing.assert_array_equal(known[untouched], before[untouched] + 1)
-    assert len({COVER_NAMES[number] for number in known[kinds == Truth.LANDSLIDE]} & {"forest", "grass"}) == 2
-    for kind, name in ((Truth.CLEAR_CUT, "clear-cut"), (Truth.HARVEST, "harvest"), (Truth.SNOW, "snow")):
+    assert len({COVER_NAMES[number] for number in known[kinds == GroundTruth.LANDSLIDE]} & {"forest", "grass"}) == 2
+    for kind, name in (
+        (GroundTruth.CLEAR_CUT, "clear-cut"),
+        (GroundTruth.HARVEST, "harvest"),
+        (GroundTruth.SNOW, "snow"),
+    ):
         assert {COVER_NAMES[number] for number in known[kinds == kind]} == {name}
-    assert [COVER_NAMES[1 + kind] for kind in Cover] == ["forest", "grass", "field", "rock", "water"]
+    assert [COVER_NAMES[1 + kind] for kind in LandCover] == ["forest", "grass", "field", "rock", "water"]
     for path in world.cases:
         cover = load_case(path).cover
         assert cover is not None
@@ -402,12 +417,12 @@ def test_cover_is_known_with_what_is_mistaken_for_landslides_on_top(world: World
         with rasterio.open(cover.path) as raster, rasterio.open(world.folder / "truth" / f"{path.stem}.tif") as of:
             assert (raster.transform, raster.crs, raster.shape) == (of.transform, of.crs, of.shape)
             assert set(np.unique(raster.read(1))) <= set(COVER_NAMES)
-            np.testing.assert_array_equal(raster.read(1) > 10, of.read(1) > Truth.LANDSLIDE)
+            np.testing.assert_array_equal(raster.read(1) > 10, of.read(1) > GroundTruth.LANDSLIDE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cloudiness", [0.0, 0.8])
-def test_cloudiness_changes_optical_scenes_alone(world: World, tmp_path: Path, cloudiness: float):
+def test_cloudiness_changes_only_optical_scenes(world: World, tmp_path: Path, cloudiness: float):
     other = simulate_world(tmp_path / "other", events=3, size=64, seed=5, cloudiness=cloudiness)
     before, after = _digests(world.folder), _digests(other.folder)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
@@ -432,16 +447,16 @@ def test_cloudiness_is_the_mean_cover_of_all_overpasses(events: list[Event]):
     landscape = events[0].landscape
     for mean in (0.2, 0.7):
         place = replace(landscape.place, cloudiness=mean)
-        random = np.random.default_rng(1)
-        shares = [(_clouds(random, replace(landscape, place=place)) > 0.13).mean() for _ in range(150)]
+        rng = np.random.default_rng(1)
+        shares = [(_draw_clouds(rng, replace(landscape, place=place)) > 0.13).mean() for _ in range(150)]
         assert np.mean(shares) == pytest.approx(mean, abs=0.08)
 
 
-def test_a_stated_cloudiness_is_spread_over_scenes_as_a_real_archive_spreads_it(real_data: Path):
+def test_cloud_cover_is_distributed_as_in_a_real_archive(real_data: Path):
     real = np.load(real_data / "ndvi-series" / "CLM.npy").reshape(68, -1).mean(axis=1)
-    place = replace(places(1)[0], cloudiness=float(real.mean()), evenness=EVENNESS)
-    random = np.random.default_rng(1)
-    shares = np.array([cloud_share(random, place) for _ in range(20_000)])
+    place = replace(places(1)[0], cloudiness=float(real.mean()), cloud_concentration=CLOUD_CONCENTRATION)
+    rng = np.random.default_rng(1)
+    shares = np.array([draw_cloud_cover(rng, place) for _ in range(20_000)])
     assert shares.std() == pytest.approx(real.std(), abs=0.02)
     for few, many in ((0.0, 0.02), (0.02, 0.5), (0.5, 0.98)):
         within = [((few <= covers) & (covers < many)).mean() for covers in (shares, real)]
@@ -450,32 +465,32 @@ def test_a_stated_cloudiness_is_spread_over_scenes_as_a_real_archive_spreads_it(
 
 @pytest.mark.parametrize("cloudiness", [-0.1, 1.0, float("nan")])
 def test_a_cloudiness_out_of_range_is_refused(tmp_path: Path, cloudiness: float):
-    with pytest.raises(InputError, match="is no mean cloud cover from 0 to less than 1"):
+    with pytest.raises(InputError, match="is not a mean cloud cover: choose a number from 0 to less than 1"):
         simulate_world(tmp_path / "w", cloudiness=cloudiness)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sky_that_stays_closed_is_refused_and_leaves_nothing(tmp_path: Path):
+def test_an_overcast_event_is_refused_and_writes_nothing(tmp_path: Path):
     with pytest.raises(InputError, match=r"Cloudiness 0\.999 leaves Amber Ridge no Sentinel-2 scene"):
         simulate_world(tmp_path / "w", events=3, size=64, cloudiness=0.999)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command_takes_a_cloudiness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    asked = []
+    calls = []
 
     def simulated(*given: object) -> World:
-        asked.append(given)
+        calls.append(given)
         return World(tmp_path, tmp_path, [], tmp_path)
 
     monkeypatch.setattr("landslide.simulation.world.simulate_world", simulated)
     for words in (["--cloudiness", "0.6"], []):
         assert CliRunner().invoke(app, ["simulate", str(tmp_path), *words]).exit_code == 0
-    assert [given[-1] for given in asked] == [0.6, None]
+    assert [given[-1] for given in calls] == [0.6, None]
     assert CliRunner().invoke(app, ["simulate", str(tmp_path), "--cloudiness", "60"]).exit_code == 2
 
 
-def test_cases_name_what_exists_and_the_elevation_reaches_around_the_area(world: World):
+def test_cases_refer_to_existing_files_and_the_elevation_surrounds_the_area(world: World):
     experiment = yaml.safe_load(world.experiment.read_text())
     cases = [yaml.safe_load(path.read_text()) for path in world.cases]
     assert [world.folder / case for case in experiment["cases"]] == world.cases
@@ -493,7 +508,7 @@ def test_cases_name_what_exists_and_the_elevation_reaches_around_the_area(world:
         assert min(area.left - reach[0], area.bottom - reach[1], reach[2] - area.right, reach[3] - area.top) > 580
 
 
-def test_scenes_have_gaps_but_see_every_case_before_and_after(world: World):
+def test_scenes_have_gaps_but_cover_every_case_before_and_after(world: World):
     catalogue = pystac.Catalog.from_file(str(world.catalog))
     missing = []
     for case in (yaml.safe_load(path.read_text()) for path in world.cases):
@@ -519,7 +534,7 @@ def test_no_threshold_on_ndvi_change_finds_the_landslides(events: list[Event]):
             reflectance = surface_reflectance(event.landscape, event.changes, day)[0]
             ndvi.append((reflectance[3] - reflectance[2]) / (reflectance[3] + reflectance[2]))
         change.append((ndvi[1] - ndvi[0])[event.site.area].ravel())
-        slides.append((truth(event.changes)[event.site.area] == Truth.LANDSLIDE).ravel())
+        slides.append((truth_raster(event.changes)[event.site.area] == GroundTruth.LANDSLIDE).ravel())
     pooled, is_slide = np.concatenate(change), np.concatenate(slides)
     order = np.argsort(pooled)
     hits, called = np.cumsum(is_slide[order]), np.arange(1, order.size + 1)

@@ -12,7 +12,7 @@ from landslide.artifacts.stage import KEY_CONTEXT
 from landslide.bands import BAND_SETS
 from landslide.cases.case import Case
 from landslide.cases.sources import ArchiveSource
-from landslide.errors import BandError, SourceError
+from landslide.errors import BandError, InputError, SourceError
 from landslide.sources.archive import FORMATS, Archive, read_image
 from landslide.sources.base import Block, PartGrid, SceneList
 from landslide.sources.registry import open_source
@@ -272,8 +272,8 @@ def test_an_export_does_not_list_the_folder_again(chips: Path) -> None:
 
 
 def test_chips_need_their_package(chips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SourceError, match="pip install h5py"):
+    monkeypatch.setattr("landslide.extras.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"h5py, which is not installed: pip install \"landslide\[archives\]\""):
         archive(chips)
 
 

@@ -435,6 +435,7 @@ def hokkaido(folder: Path) -> Case:
     return Case.model_validate({"id": "hokkaido", "event_date": "2018-09-06", "aoi": aoi, "source": source})
 
 
+@pytest.mark.slow
 def test_hokkaido_is_not_observed_where_it_was_not_seen_before(real_data: Path) -> None:
     block = whole(hokkaido(real_data / "hokkaido-2018"))
     with rasterio.open(real_data / "hokkaido-2018/pre-event/download.B4.tif") as raster:

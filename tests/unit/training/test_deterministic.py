@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from landslide.models.architectures import ARCHITECTURES, build
 from landslide.models.inference import precision
-from landslide.training.deterministic import Ordered
+from landslide.training.deterministic import DeterministicOps
 
 UNORDERED = ("upsample_bilinear2d", "_adaptive_avg_pool2d")  # and their gradients
 
@@ -19,7 +19,7 @@ POOLING = ("FPN", "PSPNet", "PAN", "DeepLabV3", "DeepLabV3Plus")  # or interpola
 def both(call: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Result and gradient without and with the mode."""
     found = []
-    for mode in (None, Ordered()):
+    for mode in (None, DeterministicOps()):
         torch.manual_seed(1)
         picture = torch.randn(2, 3, 12, 20, requires_grad=True)
         if mode is None:
@@ -66,7 +66,7 @@ class Called(TorchDispatchMode):
 
 def test_bfloat16_around_it_does_not_round_it() -> None:
     picture = torch.randn(1, 2, 8, 8)
-    with precision("cpu", "bf16"), Ordered():
+    with precision("cpu", "bf16"), DeterministicOps():
         result = functional.interpolate(picture, scale_factor=2, mode="bilinear", align_corners=True)
     assert torch.allclose(
         result, functional.interpolate(picture, (16, 16), mode="bilinear", align_corners=True), atol=1e-6
@@ -77,7 +77,7 @@ def test_bfloat16_around_it_does_not_round_it() -> None:
 def test_no_architecture_adds_up_in_any_order(architecture: str) -> None:
     torch.manual_seed(1)
     network, values = build(architecture, "resnet18", 3).eval(), torch.randn(1, 3, 128, 128)
-    usual, ordered, warm = Called(), Called(), Ordered()
+    usual, ordered, warm = Called(), Called(), DeterministicOps()
     with usual:
         plain = network(values)
         plain.sum().backward()

@@ -24,20 +24,20 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Tiles:
     return Tiles(out)
 
 
-def turned(picture: np.ndarray, symmetry: int) -> np.ndarray:
+def turned(image: np.ndarray, symmetry: int) -> np.ndarray:
     if symmetry & 1:
-        picture = picture.swapaxes(0, 1)
+        image = image.swapaxes(0, 1)
     if symmetry & 2:
-        picture = picture[::-1]
-    return picture[:, ::-1] if symmetry & 4 else picture
+        image = image[::-1]
+    return image[:, ::-1] if symmetry & 4 else image
 
 
 def by_hand(group: SplitArrays, columns: list[int], draw: np.ndarray, crop: int) -> tuple[np.ndarray, np.ndarray]:
     """Values (y, x, band), components of directions not turned, and truth (y, x) of a draw."""
     part, top, left, symmetry = draw
     window = np.s_[top : top + crop, left : left + crop]
-    values = group.picture(group.values, part)[window][..., columns]
-    truth = group.picture(group.truth(columns), part)[window]
+    values = group.image(group.values, part)[window][..., columns]
+    truth = group.image(group.truth(columns), part)[window]
     beyond = [(0, crop - side) for side in truth.shape]
     values, truth = np.pad(values, [*beyond, (0, 0)]), np.pad(truth, beyond, constant_values=255)
     return turned(values, symmetry), turned(truth, symmetry)
@@ -63,12 +63,12 @@ def test_directions_turn_with_the_picture(tiles: Tiles, symmetry: int) -> None:
     north, east = 0.6, -0.8
     group = tiles.split("train")
     rows, columns = np.mgrid[:96, :96].astype("float32")
-    picture = group.picture(group.values, 0)  # a private copy of the file's pages
-    picture[..., BANDS.index("slope")] = -(north * -rows + east * columns)  # falls to (north, east); rows run south
-    picture[..., BANDS.index("northness")], picture[..., BANDS.index("eastness")] = north, east
-    feed = BatchLoader(tiles, ("slope", "northness", "eastness"), 32, "cpu")
-    feed._values = torch.from_numpy(group.values)
-    values = feed(torch.tensor([[0, 20, 40, symmetry]])).values[0]
+    image = group.image(group.values, 0)  # a private copy of the file's pages
+    image[..., BANDS.index("slope")] = -(north * -rows + east * columns)  # falls to (north, east); rows run south
+    image[..., BANDS.index("northness")], image[..., BANDS.index("eastness")] = north, east
+    loader = BatchLoader(tiles, ("slope", "northness", "eastness"), 32, "cpu")
+    loader._values = torch.from_numpy(group.values)
+    values = loader(torch.tensor([[0, 20, 40, symmetry]])).values[0]
     down_rows, down_columns = (-values[0].diff(dim=axis).mean() for axis in (0, 1))
     torch.testing.assert_close(values[1], torch.full((32, 32), -down_rows.item()), atol=1e-4, rtol=0)
     torch.testing.assert_close(values[2], torch.full((32, 32), down_columns.item()), atol=1e-4, rtol=0)

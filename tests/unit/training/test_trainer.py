@@ -20,14 +20,15 @@ from landslide.evaluation.evaluate import evaluate
 from landslide.evaluation.report.files import write_results
 from landslide.evaluation.results import EvaluationReport
 from landslide.models.member import MemberSpec, TrainedMember, load_member
-from landslide.training.checkpoint import MEMBER_FILE as CHECKPOINT
+from landslide.training.checkpoint import CHECKPOINT_FILE as CHECKPOINT
 from landslide.training.checkpoint import Checkpoints
 from landslide.training.devices import choose_device
 from landslide.training.records import MEMBER_FILE, WEIGHTS, Epoch, Member, Schedule, trained_member
 from landslide.training.trainer import one_cycle, train
-from landslide.training.validation import found_everywhere, scenes
+from landslide.training.validation import all_landslide_f1, scenes
 from tests.helpers.stacks import BANDS, toy_stack
 
+pytestmark = pytest.mark.slow
 SCHEDULE = Schedule(
     epochs=6,
     min_epochs=1,
@@ -134,9 +135,9 @@ def test_a_collapsed_member_ends_early(world: tuple[Tiles, Stack], tmp_path: Pat
     schedule = SCHEDULE.model_copy(update={"samples_per_epoch": 8, "min_epochs": 6, "stop_collapsed_after": 2})
     hopeless = train(spec(architecture="PSPNet", learning_rate=1e-9), schedule, world[0], "cpu", tmp_path)
     assert [epoch.epoch for epoch in hopeless.epochs] == [1, 2]
-    truth = world[0].group("validation").truth(list(range(len(BANDS))))
+    truth = world[0].split("validation").truth(list(range(len(BANDS))))
     share = (truth == 1).sum() / (truth != 255).sum()
-    assert found_everywhere(scenes(world[0], BANDS, "cpu")) == pytest.approx(2 * share / (1 + share))
+    assert all_landslide_f1(scenes(world[0], BANDS, "cpu")) == pytest.approx(2 * share / (1 + share))
     assert hopeless.validation_f1 <= 2 * share / (1 + share)
 
 
@@ -145,7 +146,7 @@ def test_a_damaged_checkpoint_costs_time_and_no_more(
 ) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"half of it")
     train(spec(), SCHEDULE, world[0], "cpu", tmp_path, tmp_path)
-    assert "the member starts anew" in caplog.text
+    assert "training starts again from epoch 1" in caplog.text
     assert (tmp_path / WEIGHTS).read_bytes() == (members[0] / WEIGHTS).read_bytes()
 
 
@@ -261,8 +262,10 @@ def test_an_ensemble_is_ranked_whole_and_readable(
     before = ensemble.fingerprint()
     (tmp_path / "scores.json").write_text(json.dumps({"f1": 1}))
     assert ensemble.fingerprint() != before
-    with pytest.raises(BandError, match=r"elsewhere lacks \['eastness'\]"):
-        ensemble.check_bands(BANDS[:-1], "elsewhere")
+    stack = world[1]
+    without = Stack(stack.folder, stack.info.model_copy(update={"bands": BANDS[:-1]}))
+    with pytest.raises(BandError, match=r"case c lacks the bands \['eastness'\] of ensemble toy"):
+        ensemble.check_bands(without)
 
 
 def test_a_folder_without_an_ensemble_or_with_missing_weights_is_refused(
@@ -290,7 +293,10 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
 ) -> None:
     tiles, stack = world
     normalisation = tiles.normalisation(BANDS)
-    ranked = [TrainedMember(str(i), spec(loss=str(i)), 0.5, member / WEIGHTS) for i, member in enumerate(members)]
+    ranked = [
+        TrainedMember(key=str(i), spec=spec(loss=str(i)), validation_f1=0.5, weights=member / WEIGHTS)
+        for i, member in enumerate(members)
+    ]
     library = predicted(ranked, stack, normalisation, tmp_path)
     paper = Choice(
         selector="paper", scale="probability", weights={"0": 0.5, "1": 0.5}, calibration=None, threshold=0.5,
@@ -333,13 +339,13 @@ def test_every_size_is_scored_as_the_mean_of_its_members(
 
 def predicted(ranked: list[TrainedMember], stack: Stack, normalisation: Normalisation, folder: Path) -> Library:
     """The library of a case, as the predict stage writes it."""
-    places = [folder / "truth", *(folder / member.key for member in ranked)]
-    for place in places:
-        place.mkdir()
-    write_truth(stack, BANDS, places[0])
-    for place, member in zip(places[1:], ranked, strict=True):
-        predict(load_member(member.spec, member.weights), stack, places[0], normalisation, 512, 128, place)
-    return Library.open([member.key for member in ranked], {"c": places[0]}, {"c": places[1:]})
+    truth, *folders = (folder / name for name in ("truth", *(member.key for member in ranked)))
+    for one in (truth, *folders):
+        one.mkdir()
+    write_truth(stack, BANDS, truth)
+    for one, member in zip(folders, ranked, strict=True):
+        predict(load_member(member.spec, member.weights), stack, truth, normalisation, 512, 128, one)
+    return Library.open([member.key for member in ranked], {"c": truth}, {"c": folders})
 
 
 def number_of_patches(truth: np.ndarray) -> int:

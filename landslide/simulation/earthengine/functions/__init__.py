@@ -1,4 +1,4 @@
-"""The functions of Google's that are imitated: importing this package registers them."""
+"""The supported functions of Earth Engine. Importing this package registers them."""
 
 from . import (
     arithmetic,

@@ -1,6 +1,7 @@
 """Arithmetic on pixels, band by band.
 
-Floating point is computed in double precision. The result is masked where an operand is, and keeps no properties.
+Floating-point numbers are computed in double precision. The result is masked where an operand is masked, and has no
+properties.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..grids import Grid
-from ..pixels import Array, Render, Tile
+from ..pixels import Array, RenderContext, Tile
 from ..pixeltypes import (
     BOOLEAN,
     DOUBLE,
@@ -20,23 +21,23 @@ from ..pixeltypes import (
     UINT16,
     UINT32,
     PixelType,
-    computed,
-    fractional,
+    arithmetic_type,
+    floating_type,
 )
 from ..registry import algorithm
 from ..replies import ApiError
-from ..values import Band, Image
+from ..values import Image, ImageBand
 
 Unary = Callable[[Array], Array]
 Binary = Callable[[Array, Array], Array]
-Typing = Callable[..., PixelType]
+ResultType = Callable[..., PixelType]
 
 
-def pairs(name: str, first: Image, second: Image) -> list[tuple[Band, Band, str]]:
-    """The bands that belong together and the name of what comes of them; ApiError if they do not match.
+def match_bands(name: str, first: Image, second: Image) -> list[tuple[ImageBand, ImageBand, str]]:
+    """Pairs of bands of two images, each with the name of the resulting band; ApiError if the images do not match.
 
-    A single band goes with all of the other image; equal names go together, otherwise the order counts. Names are those
-    of the longer image, or the first's.
+    A single band is paired with every band of the other image. Otherwise bands are paired by name if the names are the
+    same, else by order. Results are named after the image with more bands, or after the first.
     """
     one, two = first.bands, second.bands
     if not one or not two:
@@ -61,48 +62,59 @@ def pairs(name: str, first: Image, second: Image) -> list[tuple[Band, Band, str]
     return [(left, right, left.name) for left, right in zip(one, two, strict=True)]
 
 
-def binary(name: str, compute: Binary, typing: Typing, first: Image, second: Image) -> Image:
-    """An image of a function of two numbers."""
-    bands = [_combined(left, right, label, compute, typing) for left, right, label in pairs(name, first, second)]
+def binary(name: str, compute: Binary, result_type: ResultType, first: Image, second: Image) -> Image:
+    """Apply a function of two numbers to two images.
+
+    Args:
+        name: Name of the operation, for error messages.
+        compute: The function, of two arrays.
+        result_type: The type of the result from the types of the operands.
+        first: The first image.
+        second: The second image.
+    """
+    bands = [
+        _binary_band(left, right, label, compute, result_type)
+        for left, right, label in match_bands(name, first, second)
+    ]
     return Image(bands=tuple(bands), footprint=first.footprint or second.footprint)
 
 
-def _combined(left: Band, right: Band, label: str, compute: Binary, typing: Typing) -> Band:
-    kind = typing(left.type, right.type)
+def _binary_band(left: ImageBand, right: ImageBand, label: str, compute: Binary, result_type: ResultType) -> ImageBand:
+    kind = result_type(left.type, right.type)
 
-    def pull(render: Render, grid: Grid) -> Tile:
-        one, two = left.on(render, grid), right.on(render, grid)
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
+        one, two = left.tile(render, grid), right.tile(render, grid)
         with np.errstate(all="ignore"):
-            values = compute(wide(one.values, kind), wide(two.values, kind))
+            values = compute(to_working_dtype(one.values, kind), to_working_dtype(two.values, kind))
         return Tile(values, one.mask & two.mask)
 
-    return left.computed(pull, kind, label)
+    return left.derive(compute_tile, kind, label)
 
 
-def unary(compute: Unary, typing: Typing, image: Image) -> Image:
-    """An image of a function of one number."""
-    return image.bare([_mapped(band, compute, typing(band.type)) for band in image.bands])
+def unary(compute: Unary, result_type: ResultType, image: Image) -> Image:
+    """Apply a function of one number to an image."""
+    return image.without_properties([_unary_band(band, compute, result_type(band.type)) for band in image.bands])
 
 
-def _mapped(band: Band, compute: Unary, kind: PixelType) -> Band:
-    def pull(render: Render, grid: Grid) -> Tile:
-        tile = band.on(render, grid)
+def _unary_band(band: ImageBand, compute: Unary, kind: PixelType) -> ImageBand:
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
+        tile = band.tile(render, grid)
         with np.errstate(all="ignore"):
-            return Tile(compute(wide(tile.values, kind)), tile.mask)
+            return Tile(compute(to_working_dtype(tile.values, kind)), tile.mask)
 
-    return band.computed(pull, kind)
+    return band.derive(compute_tile, kind)
 
 
-def wide(values: Array, kind: PixelType) -> Array:
-    """Values as they are computed with: 64 bit integers for integral results of integers, else double precision."""
-    integral = kind.integral and values.dtype.kind in "iub"
+def to_working_dtype(values: Array, kind: PixelType) -> Array:
+    """Values in the dtype of the computation: int64 for integer results of integers, else float64."""
+    integral = kind.is_integer and values.dtype.kind in "iub"
     return values.astype(np.int64 if integral else np.float64, copy=False)
 
 
-def stored(values: Array, kind: PixelType) -> Array:
-    """Values as a type stores them: integers cut towards zero and held within the range, floats rounded."""
+def cast_values(values: Array, kind: PixelType) -> Array:
+    """Values cast to a pixel type: integers truncated towards zero and clipped to the dtype, floats rounded."""
     dtype = kind.dtype.newbyteorder("=")
-    if not kind.integral or values.dtype == dtype:
+    if not kind.is_integer or values.dtype == dtype:
         return values.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     if values.dtype.kind == "f":
@@ -113,12 +125,12 @@ def stored(values: Array, kind: PixelType) -> Array:
 
 
 def _divide(first: Array, second: Array) -> Array:
-    """First over second, 0 where that would be a division by 0."""
+    """The quotient, 0 where the second is 0."""
     zero = second == 0
     return np.where(zero, 0.0, first / np.where(zero, 1, second))
 
 
-def _always(kind: PixelType) -> Typing:
+def _fixed(kind: PixelType) -> ResultType:
     return lambda *types: kind
 
 
@@ -126,27 +138,27 @@ def _compared(compute: Binary) -> Binary:
     return lambda first, second: compute(first, second).astype(np.uint8)
 
 
-BINARY: dict[str, tuple[Binary, Typing]] = {
-    "add": (np.add, computed),
-    "subtract": (np.subtract, computed),
-    "multiply": (np.multiply, computed),
-    "divide": (_divide, fractional),
-    "gt": (_compared(np.greater), _always(BOOLEAN)),
-    "gte": (_compared(np.greater_equal), _always(BOOLEAN)),
-    "lt": (_compared(np.less), _always(BOOLEAN)),
-    "eq": (_compared(np.equal), _always(BOOLEAN)),
-    "neq": (_compared(np.not_equal), _always(BOOLEAN)),
-    "and": (_compared(lambda first, second: (first != 0) & (second != 0)), _always(BOOLEAN)),
-    "or": (_compared(lambda first, second: (first != 0) | (second != 0)), _always(BOOLEAN)),
+BINARY: dict[str, tuple[Binary, ResultType]] = {
+    "add": (np.add, arithmetic_type),
+    "subtract": (np.subtract, arithmetic_type),
+    "multiply": (np.multiply, arithmetic_type),
+    "divide": (_divide, floating_type),
+    "gt": (_compared(np.greater), _fixed(BOOLEAN)),
+    "gte": (_compared(np.greater_equal), _fixed(BOOLEAN)),
+    "lt": (_compared(np.less), _fixed(BOOLEAN)),
+    "eq": (_compared(np.equal), _fixed(BOOLEAN)),
+    "neq": (_compared(np.not_equal), _fixed(BOOLEAN)),
+    "and": (_compared(lambda first, second: (first != 0) & (second != 0)), _fixed(BOOLEAN)),
+    "or": (_compared(lambda first, second: (first != 0) | (second != 0)), _fixed(BOOLEAN)),
 }
-UNARY: dict[str, tuple[Unary, Typing]] = {
+UNARY: dict[str, tuple[Unary, ResultType]] = {
     "abs": (np.abs, lambda kind: kind),
-    "log10": (np.log10, fractional),
-    "sin": (np.sin, fractional),
-    "cos": (np.cos, fractional),
-    "tan": (np.tan, fractional),
-    "atan": (np.arctan, fractional),
-    "not": (lambda values: (values == 0).astype(np.uint8), _always(BOOLEAN)),
+    "log10": (np.log10, floating_type),
+    "sin": (np.sin, floating_type),
+    "cos": (np.cos, floating_type),
+    "tan": (np.tan, floating_type),
+    "atan": (np.arctan, floating_type),
+    "not": (lambda values: (values == 0).astype(np.uint8), _fixed(BOOLEAN)),
 }
 CASTS: dict[str, PixelType] = {
     "toByte": UINT8, "byte": UINT8, "toUint8": UINT8, "toInt8": INT8, "toUint16": UINT16, "toInt16": INT16,
@@ -154,34 +166,34 @@ CASTS: dict[str, PixelType] = {
 }  # fmt: skip
 
 
-def _register_binary(name: str, compute: Binary, typing: Typing) -> None:
+def _register_binary(name: str, compute: Binary, result_type: ResultType) -> None:
     def function(image1: Image, image2: Image) -> Image:
-        return binary(name, compute, typing, image1, image2)
+        return binary(name, compute, result_type, image1, image2)
 
     algorithm(f"Image.{name}")(function)
 
 
-def _register_unary(name: str, compute: Unary, typing: Typing) -> None:
+def _register_unary(name: str, compute: Unary, result_type: ResultType) -> None:
     def function(value: Image) -> Image:
-        return unary(compute, typing, value)
+        return unary(compute, result_type, value)
 
     algorithm(f"Image.{name}")(function)
 
 
-def cast(band: Band, kind: PixelType) -> Band:
-    """The band in another type."""
+def cast(band: ImageBand, kind: PixelType) -> ImageBand:
+    """The band cast to another type."""
 
-    def pull(render: Render, grid: Grid) -> Tile:
-        tile = band.on(render, grid)
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
+        tile = band.tile(render, grid)
         with np.errstate(all="ignore"):
-            return Tile(stored(tile.values, kind), tile.mask)
+            return Tile(cast_values(tile.values, kind), tile.mask)
 
-    return band.computed(pull, kind)
+    return band.derive(compute_tile, kind)
 
 
 def _register_cast(name: str, kind: PixelType) -> None:
     def function(value: Image) -> Image:
-        return value.bare([cast(band, kind) for band in value.bands])
+        return value.without_properties([cast(band, kind) for band in value.bands])
 
     algorithm(f"Image.{name}")(function)
 
@@ -196,5 +208,5 @@ for _name, _kind in CASTS.items():
 
 @algorithm("Image.clamp")
 def clamp(input: Image, low: float, high: float) -> Image:
-    """Values held within a range; properties are kept."""
+    """Values clipped to a range; properties are kept."""
     return input.with_bands(unary(lambda values: np.clip(values, low, high), lambda kind: kind, input).bands)

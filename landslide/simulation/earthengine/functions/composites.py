@@ -1,7 +1,7 @@
-"""Collections of images to one image: mosaics and reductions.
+"""Composites: mosaics and reductions of image collections.
 
-A composite has no projection of its own: by default it is that of WGS 84 in degrees. Its footprint is that of all its
-images together, which is stricter than Google's where it takes composites for boundless.
+The default projection of a composite is WGS 84 with pixels of 1 degree. Its footprint is the union of the footprints of
+its images, which is stricter than Earth Engine where that treats composites as unbounded.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,63 +11,63 @@ import numpy as np
 
 from ..geometry import Geometry, union
 from ..grids import WGS84, Grid
-from ..pixels import NOTHING, Array, Flags, Pull, Render, Tile
+from ..pixels import EMPTY_TILE, Array, Flags, RenderContext, Tile, TileFunction
 from ..pixeltypes import DOUBLE, INT32, PixelType
 from ..pixeltypes import union as union_of_types
 from ..registry import algorithm
-from ..values import Band, Collection, Element, Image
-from .arithmetic import wide
+from ..values import Element, ElementCollection, Image, ImageBand
+from .arithmetic import to_working_dtype
 
 
 def footprint(elements: Sequence[Element]) -> Geometry | None:
-    """That of all elements together; None where one is boundless or there is none."""
+    """The union of the footprints; None if one is unbounded or there is no element."""
     known = [element.footprint for element in elements if element.footprint is not None]
     return union(known) if known and len(known) == len(elements) else None
 
 
-def layers(collection: Collection) -> Iterator[tuple[str, list[Band], list[Geometry | None]]]:
+def bands_by_name(collection: ElementCollection) -> Iterator[tuple[str, list[ImageBand], list[Geometry | None]]]:
     """For each band name of the first image: the bands of that name and the footprints of their images, in order."""
     images = [element for element in collection.elements if isinstance(element, Image)]
     if not images:
         return
     tables = [({band.name: band for band in image.bands}, image.footprint) for image in images]
     for name in images[0].names:
-        found = [(table[name], place) for table, place in tables if name in table]
-        yield name, [band for band, _ in found], [place for _, place in found]
+        found = [(table[name], image_footprint) for table, image_footprint in tables if name in table]
+        yield name, [band for band, _ in found], [image_footprint for _, image_footprint in found]
 
 
 @algorithm("ImageCollection.mosaic")
-def mosaic(collection: Collection) -> Image:
-    """The last image on top; an empty collection has no bands."""
+def mosaic(collection: ElementCollection) -> Image:
+    """The mosaic with the last image on top; that of an empty collection has no bands."""
     bands = []
-    for name, stack, _ in layers(collection):
+    for name, stack, _ in bands_by_name(collection):
         kind = union_of_types(*(band.type for band in stack))
-        bands.append(Band(name, kind, WGS84, _topmost(stack, kind.integral)))
+        bands.append(ImageBand(name, kind, WGS84, _topmost(stack, kind.is_integer)))
     return Image(bands=tuple(bands), footprint=footprint(collection.elements))
 
 
-def _topmost(stack: Sequence[Band], integral: bool) -> Pull:
-    def pull(render: Render, grid: Grid) -> Tile:
-        out = NOTHING
+def _topmost(stack: Sequence[ImageBand], integral: bool) -> TileFunction:
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
+        out = EMPTY_TILE
         for band in reversed(stack):
-            tile = band.on(render, grid)
+            tile = band.tile(render, grid)
             if not tile.mask.any():
                 continue
             values = tile.values if integral else tile.values.astype(np.float64, copy=False)
-            out = tile if out is NOTHING else Tile(np.where(out.mask, out.values, values), out.mask | tile.mask)
+            out = tile if out is EMPTY_TILE else Tile(np.where(out.mask, out.values, values), out.mask | tile.mask)
             if out.mask.all():
                 break
         return out
 
-    return pull
+    return compute_tile
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """`compute` makes one value and its mask of a stack of values (image, row, column) and their masks."""
+    """A reduction: `compute` maps values and masks (image, row, column) to one value and mask (row, column)."""
 
     compute: Callable[[Array, Flags], tuple[Array, Flags]]
-    typing: Callable[[PixelType], PixelType]
+    result_type: Callable[[PixelType], PixelType]
 
 
 def _mean(values: Array, masks: Flags) -> tuple[Array, Flags]:
@@ -76,7 +76,7 @@ def _mean(values: Array, masks: Flags) -> tuple[Array, Flags]:
 
 
 def _median(values: Array, masks: Flags) -> tuple[Array, Flags]:
-    """The middle value, or the mean of the two middle ones."""
+    """The median of the unmasked values."""
     ordered = np.sort(np.where(masks, values, np.inf).astype(np.float64), axis=0)
     known = masks.sum(0)
     last = np.maximum(known - 1, 0)
@@ -85,8 +85,8 @@ def _median(values: Array, masks: Flags) -> tuple[Array, Flags]:
 
 
 def _max(values: Array, masks: Flags) -> tuple[Array, Flags]:
-    least = np.float64(-np.inf) if values.dtype.kind == "f" else np.int64(-(2**62))
-    largest: Array = np.where(masks, values, least).max(0)
+    minimum = np.float64(-np.inf) if values.dtype.kind == "f" else np.int64(-(2**62))
+    largest: Array = np.where(masks, values, minimum).max(0)
     return largest, np.asarray(masks.any(0))
 
 
@@ -96,7 +96,7 @@ def _count(values: Array, masks: Flags) -> tuple[Array, Flags]:
 
 
 def _averaged(kind: PixelType) -> PixelType:
-    return DOUBLE if kind.integral else PixelType(kind.precision)
+    return DOUBLE if kind.is_integer else PixelType(kind.precision)
 
 
 STATISTICS = {
@@ -108,14 +108,14 @@ STATISTICS = {
 
 
 def _register(name: str, statistic: Statistic) -> None:
-    def composite(collection: Collection) -> Image:
+    def composite(collection: ElementCollection) -> Image:
         bands = []
-        for label, stack, places in layers(collection):
+        for label, stack, footprints in bands_by_name(collection):
             kind = union_of_types(*(band.type for band in stack))
-            pull = _reduced(stack, statistic, kind)
+            compute_tile = _reduced(stack, statistic, kind)
             if name == "count":
-                pull = _counted(pull, places)
-            bands.append(Band(label, statistic.typing(kind), WGS84, pull))
+                compute_tile = _zero_in_footprints(compute_tile, footprints)
+            bands.append(ImageBand(label, statistic.result_type(kind), WGS84, compute_tile))
         return Image(bands=tuple(bands), footprint=footprint(collection.elements))
 
     algorithm(f"reduce.{name}")(composite)
@@ -125,28 +125,28 @@ for _name, _statistic in STATISTICS.items():
     _register(_name, _statistic)
 
 
-def _reduced(stack: Sequence[Band], statistic: Statistic, kind: PixelType) -> Pull:
-    def pull(render: Render, grid: Grid) -> Tile:
-        seen = [tile for band in stack if (tile := band.on(render, grid)).mask.any()]
+def _reduced(stack: Sequence[ImageBand], statistic: Statistic, kind: PixelType) -> TileFunction:
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
+        seen = [tile for band in stack if (tile := band.tile(render, grid)).mask.any()]
         if not seen:
-            return NOTHING
-        values = np.stack([np.broadcast_to(wide(tile.values, kind), grid.shape) for tile in seen])
+            return EMPTY_TILE
+        values = np.stack([np.broadcast_to(to_working_dtype(tile.values, kind), grid.shape) for tile in seen])
         masks = np.stack([np.broadcast_to(tile.mask, grid.shape) for tile in seen])
         return Tile(*statistic.compute(values, masks))
 
-    return pull
+    return compute_tile
 
 
-def _counted(count: Pull, places: Sequence[Geometry | None]) -> Pull:
-    """Counts that are 0 where images lie but are masked, and masked where none lies."""
+def _zero_in_footprints(count: TileFunction, footprints: Sequence[Geometry | None]) -> TileFunction:
+    """Counts that are 0 where all images are masked, and masked outside of all footprints."""
 
-    def pull(render: Render, grid: Grid) -> Tile:
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
         tile = render.tile(count, grid).full(grid.shape)
         if tile.mask.all():
             return tile
         covered = np.zeros(grid.shape, bool)
-        for place in places:
-            covered |= True if place is None else render.inside(place, grid)
+        for image_footprint in footprints:
+            covered |= True if image_footprint is None else render.inside(image_footprint, grid)
         return Tile(np.where(tile.mask, tile.values, 0), tile.mask | covered)
 
-    return pull
+    return compute_tile

@@ -1,4 +1,4 @@
-"""Features: their geometries, and them as pixels. A pixel belongs to a polygon that its centre lies in."""
+"""Geometries, and features as pixels. A pixel belongs to a polygon if its centre lies inside."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,18 +9,18 @@ from shapely.affinity import affine_transform
 
 from ..geometry import Geometry
 from ..grids import WGS84, Grid, Projection
-from ..pixels import Flags, Render, Tile, rasterised
+from ..pixels import Flags, RenderContext, Tile, rasterize_geometry
 from ..pixeltypes import PixelType, union
 from ..registry import algorithm
-from ..replies import ApiError, not_imitated
-from ..values import Band, Collection, Element, Image, Reducer
-from .arithmetic import wide
+from ..replies import ApiError, unsupported
+from ..values import Element, ElementCollection, Image, ImageBand, Reducer
+from .arithmetic import to_working_dtype
 
 Points = Sequence[Any]
 
 
 def _pairs(coordinates: Points) -> list[tuple[float, float]]:
-    """A flat list of numbers or a list of points as points."""
+    """Points from a flat list of numbers or a list of pairs."""
     if coordinates and isinstance(coordinates[0], int | float):
         return list(zip(map(float, coordinates[::2]), map(float, coordinates[1::2]), strict=True))
     return [(float(x), float(y)) for x, y in coordinates]
@@ -31,7 +31,7 @@ def _polygon(rings: Points) -> Any:
 
 
 def _rectangle(coordinates: Points) -> Any:
-    """From two corners: west, south, east, north."""
+    """A rectangle from two corners: (west, south), (east, north)."""
     (west, south), (east, north) = _pairs(coordinates)
     return shapely.box(west, south, east, north)
 
@@ -45,7 +45,7 @@ CONSTRUCTORS: dict[str, Callable[[Points], Any]] = {
 
 def _register(name: str, make: Callable[[Points], Any]) -> None:
     def constructor(coordinates: list[Any], crs: Projection | None) -> Geometry:
-        """Coordinates are in a projection's pixels, which for a bare CRS are its units."""
+        """Coordinates are in pixels of the projection; those of a CRS without a transform are its units."""
         a, b, c, d, e, f = (crs or WGS84).transform
         try:
             shape = affine_transform(make(coordinates), [a, b, d, e, c, f])
@@ -61,10 +61,19 @@ for _name, _make in CONSTRUCTORS.items():
 
 
 @algorithm("Image.paint")
-def paint(image: Image, feature_collection: Collection, color: Any, width: float | None) -> Image:
-    """A value in every band where features lie, or where their outlines of a width in pixels do; later ones on top.
+def paint(image: Image, feature_collection: ElementCollection, color: Any, width: float | None) -> Image:
+    """Set every band to a value inside features or on their outlines.
 
-    What is painted is masked no more: `ee.Image().byte().paint(…)` draws on nothing.
+    Painted pixels are unmasked, so `ee.Image().byte().paint(…)` draws on an empty image.
+
+    Args:
+        image: The image.
+        feature_collection: The features; later ones lie on top.
+        color: A number, or the name of a numeric property.
+        width: Width of the outlines in pixels; None fills the features.
+
+    Raises:
+        ApiError: A property is not a number.
     """
     values = [_value_of(element, color) for element in feature_collection.elements]
     kind = _type_of(values)
@@ -72,7 +81,7 @@ def paint(image: Image, feature_collection: Collection, color: Any, width: float
 
 
 def _value_of(element: Element, value: Any) -> float:
-    """A number, or that of a property."""
+    """A number, or the number in a property of the element."""
     found = element.get(value) if isinstance(value, str) else value
     if not isinstance(found, int | float):
         raise ApiError(f"The property '{value}' is not a number: {found!r}.")
@@ -85,42 +94,42 @@ def _type_of(values: Sequence[float]) -> PixelType:
 
 
 def _painted(
-    band: Band, elements: Sequence[Element], values: Sequence[float], width: float | None, painted: PixelType
-) -> Band:
+    band: ImageBand, elements: Sequence[Element], values: Sequence[float], width: float | None, painted: PixelType
+) -> ImageBand:
     kind = union(band.type, painted)
 
-    def pull(render: Render, grid: Grid) -> Tile:
-        tile = band.on(render, grid).full(grid.shape)
-        out, mask = np.array(wide(tile.values, kind)), np.array(tile.mask)
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
+        tile = band.tile(render, grid).full(grid.shape)
+        out, mask = np.array(to_working_dtype(tile.values, kind)), np.array(tile.mask)
         for element, value in zip(elements, values, strict=True):
-            lies = _covered(render, element, grid, width)
-            out[lies], mask[lies] = value, True
+            covered = _element_pixels(render, element, grid, width)
+            out[covered], mask[covered] = value, True
         return Tile(out, mask)
 
-    return band.computed(pull, kind)
+    return band.derive(compute_tile, kind)
 
 
-def _covered(render: Render, element: Element, grid: Grid, width: float | None = None) -> Flags:
-    """The pixels within an element, or within half a width of its outline."""
-    place = element.footprint
-    if place is None or place.shape.is_empty:
+def _element_pixels(render: RenderContext, element: Element, grid: Grid, width: float | None = None) -> Flags:
+    """The pixels inside an element, or within half a width of its outline."""
+    geometry = element.footprint
+    if geometry is None or geometry.shape.is_empty:
         return np.zeros(grid.shape, bool)
-    return render.inside(place, grid) if width is None else rasterised(place.outline(grid, width), grid)
+    return render.inside(geometry, grid) if width is None else rasterize_geometry(geometry.outline(grid, width), grid)
 
 
 @algorithm("Collection.reduceToImage")
-def reduce_to_image(collection: Collection, properties: list[str], reducer: Reducer) -> Image:
-    """A property of the first feature at each pixel, named after the reducer's output; masked where there is none."""
+def reduce_to_image(collection: ElementCollection, properties: list[str], reducer: Reducer) -> Image:
+    """A property of the first feature at each pixel, masked where there is none. The band is called `first`."""
     if reducer.output != "first" or len(properties) != 1:
-        raise not_imitated("Collection.reduceToImage of anything but the first value of one property")
+        raise unsupported("Collection.reduceToImage of anything but the first value of one property")
     elements = [element for element in collection.elements if element.get(properties[0]) is not None]
     values = [_value_of(element, properties[0]) for element in elements]
 
-    def pull(render: Render, grid: Grid) -> Tile:
+    def compute_tile(render: RenderContext, grid: Grid) -> Tile:
         out, mask = np.zeros(grid.shape), np.zeros(grid.shape, bool)
         for element, value in zip(reversed(elements), reversed(values), strict=True):
-            lies = _covered(render, element, grid)
-            out[lies], mask[lies] = value, True
+            covered = _element_pixels(render, element, grid)
+            out[covered], mask[covered] = value, True
         return Tile(out, mask)
 
-    return Image(bands=(Band(reducer.output, _type_of(values), WGS84, pull),))
+    return Image(bands=(ImageBand(reducer.output, _type_of(values), WGS84, compute_tile),))

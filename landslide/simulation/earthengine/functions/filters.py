@@ -1,4 +1,4 @@
-"""Dates in UTC, filters, and the join of two collections."""
+"""Dates in UTC, filters, and joins of two collections."""
 
 import calendar
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import shapely
 from ..coercion import as_date, as_geometry, as_range
 from ..registry import algorithm
 from ..replies import ApiError
-from ..values import Collection, Date, DateRange, Element, Filter, Join
+from ..values import Date, DateRange, Element, ElementCollection, Filter, Join
 
 Compare = Callable[[Any, Any], bool]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,7 +23,7 @@ algorithm("Date")(lambda value: as_date(value))
 
 @algorithm("Date.advance")
 def advance(date: Date, delta: float, unit: str) -> Date:
-    """Later by so many units; months and years by the calendar."""
+    """The date advanced by `delta` units; months and years follow the calendar."""
     unit = unit.removesuffix("s")
     when = EPOCH + timedelta(milliseconds=date.millis)
     if unit in UNITS:
@@ -39,7 +39,7 @@ def advance(date: Date, delta: float, unit: str) -> Date:
 
 @algorithm("DateRange")
 def date_range(start: Any, end: Any) -> DateRange:
-    """From start on and before end; without an end, one millisecond; ApiError if it ends before it starts."""
+    """The range from start to end, exclusive, or of one millisecond without an end; ApiError if end precedes start."""
     if end is None:
         return as_range(start)
     first, last = as_date(start).millis, as_date(end).millis
@@ -49,7 +49,7 @@ def date_range(start: Any, end: Any) -> DateRange:
 
 
 def comparable(value: Any) -> Any:
-    """The value as it is compared: dates by their milliseconds."""
+    """The value for comparisons: a date's milliseconds, any other value itself."""
     return value.millis if isinstance(value, Date) else value
 
 
@@ -86,7 +86,7 @@ def _register(name: str, compare: Compare) -> None:
             one = left.get(left_field) if left_field is not None else left_value
             two = (right or left).get(right_field) if right_field is not None else right_value
             if name == "intersects" and ((one is None and left_field) or (two is None and right_field)):
-                return True  # a boundless image meets everything
+                return True  # an unbounded image intersects everything
             return one is not None and two is not None and compare(one, two)
 
         return Filter(test)
@@ -100,16 +100,25 @@ for _name, _compare in COMPARISONS.items():
 
 @algorithm("Join.saveFirst")
 def save_first(match_key: str) -> Join:
-    """A join that keeps the first match in a property."""
+    """A join that saves the first match in a property."""
     return Join(match_key)
 
 
 @algorithm("Join.apply")
-def apply_join(join: Join, primary: Collection, secondary: Collection, condition: Filter) -> Collection:
-    """The elements of the first collection that have a match in the second, with it."""
+def apply_join(
+    join: Join, primary: ElementCollection, secondary: ElementCollection, condition: Filter
+) -> ElementCollection:
+    """The elements of a collection that have a match in another, with the first match as a property.
+
+    Args:
+        join: Names the property of the match.
+        primary: The collection whose elements are returned.
+        secondary: The collection in which a match is searched.
+        condition: The filter that compares an element of each.
+    """
     out: list[Element] = []
     for element in primary.elements:
         match = next((other for other in secondary.elements if condition.test(element, other)), None)
         if match is not None:
             out.append(replace(element, properties={**element.properties, join.key: match}))
-    return primary.of(out)
+    return primary.with_elements(out)

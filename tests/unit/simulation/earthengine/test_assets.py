@@ -1,4 +1,4 @@
-"""The assets against the files they come from."""
+"""The assets, compared with the files they are made from."""
 
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,11 @@ def test_radar_is_linear_power(items: dict[str, pystac.Item]):
     found = pixels(image, own_grid(image))
     assert_array_equal(found["VV"], np.where(seen, power, 0))
     assert_allclose(found["angle"], items[index].properties["view:incidence_angle"], rtol=1e-6)
-    told = image.getInfo()["properties"]
-    assert told["orbitProperties_pass"] == items[index].properties["sat:orbit_state"].upper()
-    assert told["platformHeading"] == {"ASCENDING": 0, "DESCENDING": 180}[told["orbitProperties_pass"]]
-    assert told["transmitterReceiverPolarisation"] == ["VV", "VH"]
-    assert told["system:time_start"] == round(items[index].datetime.timestamp() * 1000)
+    info = image.getInfo()["properties"]
+    assert info["orbitProperties_pass"] == items[index].properties["sat:orbit_state"].upper()
+    assert info["platformHeading"] == {"ASCENDING": 0, "DESCENDING": 180}[info["orbitProperties_pass"]]
+    assert info["transmitterReceiverPolarisation"] == ["VV", "VH"]
+    assert info["system:time_start"] == round(items[index].datetime.timestamp() * 1000)
 
 
 def test_opera_is_the_mean_over_thirty_metres(items: dict[str, pystac.Item]):
@@ -109,18 +109,18 @@ def test_elevation_and_water(items: dict[str, pystac.Item]):
     assert_array_equal(occurrence["occurrence"] > 0, found["WBM"] > 0)
 
 
-def test_images_have_addresses_and_versions():
+def test_images_have_ids_and_versions():
     _, index = first(S2)
     image = ee.Image(f"{S2}/{index}")
-    told = image.getInfo()
-    assert told["id"] == f"{S2}/{index}"
-    assert told["version"] == told["properties"]["system:version"]
+    info = image.getInfo()
+    assert info["id"] == f"{S2}/{index}"
+    assert info["version"] == info["properties"]["system:version"]
     assert ee.Image(f"projects/earthengine-public/assets/{S2}/{index}").getInfo()["id"] == f"{S2}/{index}"
 
 
 def test_the_ramp_is_exact_anywhere():
-    asked = grid(50, 40, UTM, CRS, 1234, 5678)
-    found = pixels(ee.Image("LOOPBACK/RAMP"), asked)
+    requested = grid(50, 40, UTM, CRS, 1234, 5678)
+    found = pixels(ee.Image("LOOPBACK/RAMP"), requested)
     assert found.dtype.names == tuple(f"b{band}" for band in range(20))
     x = UTM[2] + 10 * (np.arange(1234, 1284) + 0.5)
     y = UTM[5] - 10 * (np.arange(5678, 5718) + 0.5)

@@ -1,4 +1,4 @@
-"""Other clients on the loopback: xee and geedim get the right pixels."""
+"""Other clients of the loopback: xee and geedim read the same pixels."""
 
 from pathlib import Path
 

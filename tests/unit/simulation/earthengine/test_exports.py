@@ -1,4 +1,4 @@
-"""Exports to the loopback's Cloud Storage, and the real storage client on it."""
+"""Exports to the loopback's Cloud Storage, read with the real storage client."""
 
 import time
 from collections.abc import Iterator
@@ -47,16 +47,16 @@ def started(prefix: str, what: "ee.Image | None" = None, **more: Any) -> ee.batc
 
 def finished(task: ee.batch.Task) -> dict[str, Any]:
     for _ in range(300):
-        told = ee.data.getOperation(task.name)
-        if told["done"]:
-            return told
+        operation = ee.data.getOperation(task.name)
+        if operation["done"]:
+            return operation
         time.sleep(0.02)
-    raise AssertionError(told)
+    raise AssertionError(operation)
 
 
 def test_an_export_becomes_one_file(bucket: Any, tmp_path: Path):
-    told = finished(started("runs/one", formatOptions={"noData": -9999}))
-    metadata = told["metadata"]
+    operation = finished(started("runs/one", formatOptions={"noData": -9999}))
+    metadata = operation["metadata"]
     assert (metadata["state"], metadata["attempt"], metadata["progress"]) == ("SUCCEEDED", 1, 1)
     assert metadata["batchEecuUsageSeconds"] >= 0
     assert metadata["createTime"] <= metadata["startTime"] <= metadata["endTime"]
@@ -74,8 +74,8 @@ def test_an_export_becomes_one_file(bucket: Any, tmp_path: Path):
 
 
 def test_large_exports_are_split_by_row_and_column(bucket: Any):
-    told = finished(started("runs/many", fileDimensions=[256, 128], shardSize=64))
-    assert told["metadata"]["state"] == "SUCCEEDED"
+    operation = finished(started("runs/many", fileDimensions=[256, 128], shardSize=64))
+    assert operation["metadata"]["state"] == "SUCCEEDED"
     blobs = {blob.name: blob for blob in bucket.list_blobs(prefix="runs/many")}
     corners = [(row, column) for row in (0, 128) for column in (0, 256)]
     assert list(blobs) == [f"runs/many{row:010d}-{column:010d}.tif" for row, column in corners]
@@ -88,11 +88,11 @@ def test_large_exports_are_split_by_row_and_column(bucket: Any):
             np.testing.assert_array_equal(np.where(np.isneginf(found), 0, found), part)
 
 
-def test_what_fails_is_told(bucket: Any):
+def test_failures_are_reported(bucket: Any):
     def fails(prefix: str, what: "ee.Image | None" = None, **more: Any) -> str:
-        told = finished(started(prefix, what, **more))
-        assert told["metadata"]["state"] == "FAILED"
-        message: str = told["error"]["message"]
+        operation = finished(started(prefix, what, **more))
+        assert operation["metadata"]["state"] == "FAILED"
+        message: str = operation["error"]["message"]
         return message
 
     assert "did not match any bands" in fails("fails/band", ee.Image(1).select("b"))

@@ -1,4 +1,4 @@
-"""Faults on purpose: each as the client sees it, and the same again for the same seed."""
+"""Fault injection: each fault as the client sees it, repeatable by its seed."""
 
 import http.client
 import json
@@ -47,7 +47,7 @@ def test_rates_are_met_and_repeat_with_the_seed():
     assert 250 < sum(hits(1)) < 350
 
 
-def test_too_many_requests_say_when_to_come_back(world: World):
+def test_too_many_requests_have_a_retry_after_header(world: World):
     with serve(world.folder, faults=Faults(too_many=1, retry_after=7)) as loopback:
         sign_in(loopback.url)
         with pytest.raises(ee.EEException, match="Too many concurrent aggregations"):
@@ -59,16 +59,16 @@ def test_too_many_requests_say_when_to_come_back(world: World):
         assert (caught.value.code, caught.value.headers["Retry-After"]) == (429, "7")
 
 
-def test_only_the_routes_that_are_named_are_hit(world: World):
+def test_faults_apply_only_to_the_named_routes(world: World):
     with serve(world.folder, faults=Faults(unavailable=1, routes={"computePixels"})) as loopback:
         sign_in(loopback.url)
         assert ask(loopback.url) == 200
         assert ask(loopback.url, "image:computePixels") == 503
-        asked = loopback.record.tiles()
-        assert [(tile.status, tile.message) for tile in asked] == [(503, "The service is currently unavailable.")]
+        tiles = loopback.record.tiles()
+        assert [(tile.status, tile.message) for tile in tiles] == [(503, "The service is currently unavailable.")]
 
 
-def test_the_client_gets_over_passing_faults(world: World):
+def test_the_client_retries_transient_faults(world: World):
     with serve(world.folder, faults=Faults(seed=3, unavailable=0.2, cut=0.2, half=0.2)) as loopback:
         sign_in(loopback.url, retries=6)
         found = [int(pixels(ee.Image(n).toByte())["constant"][0, 0]) for n in range(4)]
@@ -99,14 +99,14 @@ def test_connections_are_cut(world: World, fault: str):
         assert [tile.status for tile in loopback.record.tiles()] == [0]
 
 
-def test_slow_replies_take_their_time(world: World):
+def test_slow_replies_are_delayed(world: World):
     with serve(world.folder, faults=Faults(slow=1, slow_by=0.3)) as loopback:
         start = time.monotonic()
         assert ask(loopback.url) == 200
         assert time.monotonic() - start >= 0.3
 
 
-def test_memory_runs_out_on_large_tiles(world: World):
+def test_large_tiles_exceed_the_memory(world: World):
     with serve(world.folder, faults=Faults(memory=1, memory_over=50)) as loopback:
         sign_in(loopback.url)
         with pytest.raises(ee.EEException, match="User memory limit exceeded"):
@@ -114,13 +114,13 @@ def test_memory_runs_out_on_large_tiles(world: World):
         assert np.all(pixels(ee.Image(1), grid(10, 5))["constant"] == 1)
 
 
-def test_one_request_can_be_refused_for_good(world: World):
+def test_a_request_can_be_refused_permanently(world: World):
     with serve(world.folder, faults=Faults(permanent={2})) as loopback:
         assert [ask(loopback.url) for _ in range(3)] == [200, 400, 200]
 
 
-def test_signing_in_is_spared(world: World):
+def test_signing_in_has_no_faults(world: World):
     with serve(world.folder, faults=Faults(unavailable=1, cut=1, too_many=1)) as loopback:
         ee.Reset()
         sign_in(loopback.url)
-        assert loopback.record.computes == 0
+        assert loopback.record.computations == 0

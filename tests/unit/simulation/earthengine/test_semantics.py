@@ -27,7 +27,7 @@ def lattice() -> "ee.Projection":
 
 
 def coordinate(name: str) -> "ee.Image":
-    """Column or row numbers (x or y, from 0.5) of the test lattice, on it by default."""
+    """Column (x) or row (y) coordinates of the test lattice, from 0.5; it is the default projection."""
     return ee.Image.pixelCoordinates(lattice()).select(name)
 
 
@@ -70,15 +70,15 @@ def test_slope_on_degrees_counts_metres():
 def test_slope_of_a_mosaic_needs_its_projection_back():
     tiles = ee.ImageCollection(DEM).select("DEM")
     first = tiles.first()
-    told = first.getInfo()["bands"][0]
-    inside = grid(20, 20, tuple(told["crs_transform"]), told["crs"], 5, 5)
+    info = first.getInfo()["bands"][0]
+    inside = grid(20, 20, tuple(info["crs_transform"]), info["crs"], 5, 5)
     lost = ee.Terrain.slope(tiles.mosaic())
     assert lost.projection().getInfo()["transform"] == [1, 0, 0, 0, 1, 0]
     assert (values(lost, inside) == -1).all()
     kept = ee.Terrain.slope(tiles.mosaic().setDefaultProjection(first.projection()))
     assert_array_equal(values(kept, inside), values(ee.Terrain.slope(first), inside))
     assert (values(kept, inside) >= 0).all()
-    beyond = grid(20, 20, tuple(told["crs_transform"]), told["crs"], 0, 0)
+    beyond = grid(20, 20, tuple(info["crs_transform"]), info["crs"], 0, 0)
     assert (values(kept, beyond)[0] == -1).all()
 
 
@@ -92,7 +92,7 @@ def test_pixels_are_those_that_contain_the_centre():
     assert values(pinned, fine)[0].tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_nothing_is_pinned_without_being_asked():
+def test_pixels_are_not_reprojected_by_default():
     fine = grid(4, 1, (5.0, 0.0, LEFT, 0.0, -5.0, TOP))
     assert values(coordinate("x"), fine)[0].tolist() == [0.25, 0.75, 1.25, 1.75]
     assert values(coordinate("x").reproject(lattice()), fine)[0].tolist() == [0.5, 0.5, 1.5, 1.5]
@@ -100,8 +100,8 @@ def test_nothing_is_pinned_without_being_asked():
 
 def test_resampling_changes_nothing_on_the_own_grid():
     image = ee.ImageCollection("COPERNICUS/S1_GRD_FLOAT").first().select("VV")
-    told = image.getInfo()["bands"][0]
-    own = grid(40, 40, tuple(told["crs_transform"]), told["crs"], 3, 5)
+    info = image.getInfo()["bands"][0]
+    own = grid(40, 40, tuple(info["crs_transform"]), info["crs"], 3, 5)
     assert_array_equal(pixels(image.resample(), own)["VV"], pixels(image, own)["VV"])
 
 
@@ -113,7 +113,7 @@ def test_resampling_is_exact_on_planes_between_pixels():
     assert (np.abs(values(pinned, between) - values(plane, between)) > 0.1).all()
 
 
-def test_a_masked_neighbour_masks_what_it_has_a_share_of():
+def test_a_masked_neighbour_masks_what_it_has_a_weight_in():
     pinned = coordinate("x").updateMask(whole_number("x").neq(3)).reproject(lattice()).resample("bilinear")
     aligned = values(pinned, grid(6, 1))[0]
     assert aligned.tolist() == [0.5, 1.5, 2.5, -1, 4.5, 5.5]
@@ -123,7 +123,7 @@ def test_a_masked_neighbour_masks_what_it_has_a_share_of():
     assert only_down.tolist() == [0.5, 1.5, 2.5, -1, 4.5, 5.5]
 
 
-def test_projections_are_kept_lost_and_told():
+def test_projections_are_kept_lost_and_described():
     image = ee.ImageCollection("COPERNICUS/S2_SR_HARMONIZED").first()
     ten = image.select("B4").projection()
     assert ten.getInfo()["transform"][0] == 10
@@ -161,11 +161,11 @@ def test_update_mask_never_unmasks():
     assert values(image.mask(), grid(3, 1))[0].tolist() == [0, 1, 1]
 
 
-def test_unmask_stays_within_the_footprint_unless_told():
+def test_unmask_stays_within_the_footprint_by_default():
     image = ee.ImageCollection(DEM).first().select("DEM").updateMask(0)
-    told = image.getInfo()["bands"][0]
-    width, height = told["dimensions"]
-    over = grid(width + 20, height, tuple(told["crs_transform"]), told["crs"], -10, 0)
+    info = image.getInfo()["bands"][0]
+    width, height = info["dimensions"]
+    over = grid(width + 20, height, tuple(info["crs_transform"]), info["crs"], -10, 0)
     filled = image.unmask(7)
     found = pixels(filled.addBands(filled.mask().rename("seen")).toFloat(), over)
     assert (found["seen"][:, :10] == 0).all()
@@ -190,7 +190,7 @@ def test_normalized_difference_masks_negatives():
     assert values(found, grid(4, 1), missing=-9)[0].tolist() == [-9, -9, -0.5, 0]
 
 
-def test_an_unmatched_link_is_masked_whole():
+def test_an_unmatched_link_is_fully_masked():
     first = ee.Image(1).rename("a").set("system:index", "one")
     second = ee.Image(1).rename("a").set("system:index", "two")
     other = ee.ImageCollection([ee.Image(5).rename("score").set("system:index", "one")])
@@ -202,7 +202,7 @@ def test_an_unmatched_link_is_masked_whole():
     assert single(none.select("score")) == -1
 
 
-def test_remap_masks_or_defaults_what_it_does_not_know():
+def test_remap_masks_other_values_or_sets_the_default():
     x = whole_number("x")
     assert values(x.remap([1, 2], [10, 20]), grid(4, 1))[0].tolist() == [-1, 10, 20, -1]
     assert values(x.remap([1, 2], [10, 20], 7), grid(4, 1))[0].tolist() == [7, 10, 20, 7]
@@ -232,13 +232,13 @@ def test_bands_that_do_not_match_are_refused():
         ee.ImageCollection([]).mosaic().subtract(ee.Image(1)).getInfo()
 
 
-def test_equal_names_are_matched_in_whatever_order():
+def test_equal_names_are_matched_in_any_order():
     first, second = ee.Image([1, 2]).rename("a", "b"), ee.Image([10, 20]).rename("b", "a")
     found = pixels(first.add(second), grid(1, 1))[0, 0]
     assert (found["a"], found["b"]) == (21, 12)
 
 
-def test_numbers_are_computed_in_double_precision_and_cast_when_asked():
+def test_numbers_are_computed_in_double_precision_and_cast_explicitly():
     third = ee.Image(1).divide(3)
     assert single(third) == pytest.approx(1 / 3, abs=1e-15)
     assert single(third.toFloat()) == float(np.float32(1 / 3))
@@ -260,7 +260,7 @@ def test_properties_survive_selection_and_not_arithmetic():
 # Collections
 
 
-def test_an_empty_collection_fails_only_when_a_band_is_asked_for():
+def test_an_empty_collection_fails_only_when_a_band_is_selected():
     empty = ee.ImageCollection("COPERNICUS/S1_GRD_FLOAT").filterDate("1990-01-01", "1990-02-01")
     assert empty.size().getInfo() == 0
     assert empty.first().getInfo() is None
@@ -281,8 +281,8 @@ def test_reducers_ignore_masked_pixels():
 
 def test_counts_are_zero_where_images_are_masked_and_masked_where_none_lies():
     image = ee.ImageCollection("COPERNICUS/S1_GRD_FLOAT").first().select("VV")
-    told = image.getInfo()["bands"][0]
-    over = grid(30, 20, tuple(told["crs_transform"]), told["crs"], -15, 20)
+    info = image.getInfo()["bands"][0]
+    over = grid(30, 20, tuple(info["crs_transform"]), info["crs"], -15, 20)
     seen = ee.ImageCollection([image.updateMask(0)]).count()
     found = values(seen, over)
     assert (found[:, :13] == -1).all()
@@ -371,9 +371,9 @@ def square_in_metres() -> "ee.FeatureCollection":
     return ee.FeatureCollection([ee.Feature(ee.Geometry.Polygon([corners], CRS, False))])
 
 
-def test_outlines_are_painted_on_nothing_centred_on_the_edge():
-    def painted(asked: dict, **width: int) -> np.ndarray:
-        return values(ee.Image().byte().paint(featureCollection=square_in_metres(), color=1, **width), asked)
+def test_outlines_are_painted_on_an_empty_image_centred_on_the_edge():
+    def painted(requested: dict, **width: int) -> np.ndarray:
+        return values(ee.Image().byte().paint(featureCollection=square_in_metres(), color=1, **width), requested)
 
     y, x = np.mgrid[0:40, 0:40]
     inside = (x >= 10) & (x < 30) & (y >= 10) & (y < 30)
@@ -400,7 +400,7 @@ def test_outlines_are_drawn_on_tiles_of_maps():
 
 
 def involved() -> "ee.Image":
-    """One image of everything that could show seams."""
+    """An image of all operations that could show seams between tiles."""
     scene = ee.ImageCollection("COPERNICUS/S1_GRD_FLOAT").first().select("VV")
     dem = ee.ImageCollection(DEM).select("DEM")
     ground = dem.mosaic().setDefaultProjection(dem.first().projection())
@@ -416,18 +416,18 @@ def involved() -> "ee.Image":
 @given(st.integers(11, 40), st.integers(11, 40), st.booleans())
 def test_tiles_of_any_size_make_the_whole(width: int, height: int, slanted: bool):
     scene = ee.ImageCollection("COPERNICUS/S1_GRD_FLOAT").first().select("VV")
-    told = scene.getInfo()["bands"][0]
-    left, top = told["crs_transform"][2], told["crs_transform"][5]
+    info = scene.getInfo()["bands"][0]
+    left, top = info["crs_transform"][2], info["crs_transform"][5]
     transform = (
         (9.25, 0.0, left - 40, 0.0, -11.25, top + 30) if slanted else (10.0, 0.0, left - 50, 0.0, -10.0, top + 50)
     )
     image, side = involved(), 56
-    whole = pixels(image, grid(side, side, transform, told["crs"]))
+    whole = pixels(image, grid(side, side, transform, info["crs"]))
     assembled = np.zeros_like(whole)
     for y in range(0, side, height):
         for x in range(0, side, width):
             size = min(width, side - x), min(height, side - y)
-            part = pixels(image, grid(*size, transform, told["crs"], x, y))
+            part = pixels(image, grid(*size, transform, info["crs"], x, y))
             assembled[y : y + size[1], x : x + size[0]] = part
     for name in whole.dtype.names:
         assert_array_equal(assembled[name], whole[name])

@@ -40,6 +40,7 @@ def tile_at(longitude: float, latitude: float, zoom: int) -> tuple[int, int]:
     return int(column), int(row)
 
 
+@pytest.mark.slow
 def test_the_page_has_layers_that_are_drawn(case_file: Path, connected: Session, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["preview", str(case_file), "--out", str(tmp_path / "map.html")])
     assert result.exit_code == 0, result.output
@@ -84,6 +85,7 @@ def test_a_preview_that_fails_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     notebook = json.loads((ROOT / "docs" / "preview.ipynb").read_text())

@@ -121,9 +121,9 @@ def test_a_scene_list_survives_being_written_down(case: Case, connected: session
 def test_a_sensor_that_no_band_needs_is_not_looked_at(
     case: Case, service: Loopback, connected: session.Session
 ) -> None:  # fmt: skip
-    before = service.record.computes
+    before = service.record.computations
     found = found_scenes(case, bands=["slope"])
-    assert service.record.computes - before == 1
+    assert service.record.computations - before == 1
     assert {layer: request.bands for layer, request in found.layers.items()} == {"terrain": ("slope",)}
     assert found.missing == {}
 
@@ -136,7 +136,7 @@ def test_scenes_are_looked_up_once_and_an_export_asks_for_pixels_alone(
         one = by_service(case, water="glo30", sentinel1={"slope_correction": "volume"})
         source = open_source(one)
         found = source.find_scenes()
-        assert service.record.computes == LISTINGS
+        assert service.record.computations == LISTINGS
         before = service.record.routes.copy()
         for layer in found.layers:
             whole_layer(open_source(one), found, layer, tmp_path / layer)
@@ -263,6 +263,7 @@ def test_radar_that_is_slope_corrected_depends_on_the_elevation_model(case: Case
     assert glo30 == none
 
 
+@pytest.mark.slow
 def test_faults_change_nothing(
     world: World, case: Case, small_tiles: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,7 +283,7 @@ def test_faults_change_nothing(
     figures = account["figures"]
     assert figures["tiles"] - figures["splits"] == account["plan"]["tiles"] >= 500
     assert {"429", "503"} <= set(figures["retries"])
-    assert record.most <= 20
+    assert record.max_concurrent <= 20
     answered = [(asked.translate, asked.dimensions) for asked in record.tiles() if asked.status == 200]
     assert len(answered) == len(set(answered)), "no tile is asked for again once it was delivered"
 
@@ -296,7 +297,7 @@ def test_ten_cases_share_one_limit(
         connect(service, monkeypatch)
         with ThreadPoolExecutor(10) as pool:
             stacks = list(pool.map(lambda pair: exported(pair[1], tmp_path / str(pair[0]))[0], enumerate(cases)))
-        assert service.record.most <= 6
+        assert service.record.max_concurrent <= 6
     assert all(np.array_equal(stack, stacks[0], equal_nan=True) for stack in stacks)
 
 
@@ -327,6 +328,7 @@ for roi, block in source.export(source.find_scenes().layers["terrain"], "scene",
 """
 
 
+@pytest.mark.slow
 def test_a_killed_export_goes_on_where_it_was(
     world: World, case: Case, small_tiles: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,8 +10,16 @@ from landslide.errors import CrashError, TrainingError
 from landslide.models.member import MemberSpec
 from landslide.training.records import Schedule
 from landslide.training.tuning import gpu_sharing
-from landslide.training.tuning.gpu_sharing import EPOCHS, SHARING_FILE, STEPS, measure, rate, read, steps_a_second
-from landslide.training.workers.pool import Job, Trainers
+from landslide.training.tuning.gpu_sharing import (
+    EPOCHS,
+    SHARING_FILE,
+    STEPS,
+    measure,
+    rate,
+    read_sharing,
+    steps_per_second,
+)
+from landslide.training.workers.pool import Job, WorkerPool
 from tests.helpers.stacks import BANDS, toy_stack
 
 SPEC = MemberSpec(architecture="Linknet", loss="dice", learning_rate=1e-3, bands=BANDS, encoder="resnet18")
@@ -50,7 +58,7 @@ def test_more_at_once_while_it_pays_and_fits(
     seen = fake(monkeypatch, rates)
     measure(SPEC, SCHEDULE, tmp_path, "cuda:0", tmp_path)
     assert seen == tried
-    found = read(tmp_path)
+    found = read_sharing(tmp_path)
     assert found.choice == choice
     assert found.samples_per_second == {number: rates[number] for number in tried if number in rates}
 
@@ -67,9 +75,9 @@ def test_only_what_members_do_at_once_counts() -> None:
     alone = [0.1 * i for i in range(1, 30)]
     together = [100 + 2.0 * i for i in range(1, EPOCHS + 2)]
     second = [101 + 4.0 * i for i in range(EPOCHS + 1)]
-    assert steps_a_second([alone, []]) is None
-    assert steps_a_second([alone + together, second[:-1]]) is None
-    assert steps_a_second([alone + together, second]) == pytest.approx(STEPS / 2 + STEPS / 4)
+    assert steps_per_second([alone, []]) is None
+    assert steps_per_second([alone + together, second[:-1]]) is None
+    assert steps_per_second([alone + together, second]) == pytest.approx(STEPS / 2 + STEPS / 4)
 
 
 @pytest.fixture(scope="module")
@@ -85,25 +93,25 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_two_real_members_are_watched_and_ended(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_sharing, "STEPS", 2)
-    started: list[Trainers] = []
-    monkeypatch.setattr(gpu_sharing, "Trainers", lambda: started.append(Trainers()) or started[-1])
+    started: list[WorkerPool] = []
+    monkeypatch.setattr(gpu_sharing, "WorkerPool", lambda: started.append(WorkerPool()) or started[-1])
     begun = time.monotonic()
     found = rate(SPEC, SCHEDULE, tiles, "cpu", 2)
     assert 2 * 2 * EPOCHS * 2 / (time.monotonic() - begun) < found < 10_000
-    (trainers,) = started
-    assert trainers.busy == 0
-    trainers.close()  # nobody waits: both processes were ended
+    (workers,) = started
+    assert workers.busy == 0
+    workers.close()  # nobody waits: both processes were ended
 
 
 @pytest.mark.slow
 def test_a_member_that_dies_ends_the_trial(tiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_sharing, "STEPS", 2)
-    run = Trainers.run
+    run = WorkerPool.run
 
-    def break_second(self: Trainers, job: Job, **heard: object) -> None:
+    def break_second(self: WorkerPool, job: Job, **heard: object) -> None:
         broken = job.model_copy(update={"tiles": tiles / "nowhere"}) if "2 of 2" in job.name else job
         run(self, broken, **heard)
 
-    monkeypatch.setattr(Trainers, "run", break_second)
+    monkeypatch.setattr(WorkerPool, "run", break_second)
     with pytest.raises((CrashError, TrainingError), match="trial 2 of 2"):
         rate(SPEC, SCHEDULE, tiles, "cpu", 2)

@@ -1,4 +1,4 @@
-"""Places are shared by all runs of a machine, and a dead holder's place is free."""
+"""Slots are shared by all runs of a machine, and the slot of a dead process is free."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "POLL_SECONDS", 0.01)
 
 
-def test_no_more_members_than_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_members_than_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "cores", lambda: 3)
     running, most, lock = 0, 0, threading.Lock()
 
@@ -51,13 +51,13 @@ def visible(monkeypatch: pytest.MonkeyPatch, *gpus: str) -> None:
 
 def test_gpus_are_filled_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     visible(monkeypatch, "a", "b")
-    assert slots.places("cuda", 2) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
-    assert slots.places("cuda:1", 3) == ["cuda:1"] * 3
+    assert slots.slot_devices("cuda", 2) == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert slots.slot_devices("cuda:1", 3) == ["cuda:1"] * 3
     with slots.lease("cuda", 2) as first, slots.lease("cuda", 2) as second, slots.lease("cuda", 2) as third:
         assert [first, second, third] == ["cuda:0", "cuda:1", "cuda:0"]
 
 
-def test_workers_that_number_gpus_differently_share_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_number_gpus_differently_share_their_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     visible(monkeypatch, "a", "b")
     with slots.lease("cuda") as first:
         visible(monkeypatch, "b", "a")

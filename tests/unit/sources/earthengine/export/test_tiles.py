@@ -318,6 +318,7 @@ def test_a_damaged_tile_is_asked_for_again(tmp_path: Path) -> None:
     assert list(service.asked) == [(64, 128, 128, 192)]
 
 
+@pytest.mark.slow
 def test_after_a_kill_only_the_tiles_in_flight_are_asked_for_anew(tmp_path: Path) -> None:
     folder, asked = tmp_path / "journal", tmp_path / "asked"
     program = textwrap.dedent(f"""
@@ -347,6 +348,7 @@ def test_after_a_kill_only_the_tiles_in_flight_are_asked_for_anew(tmp_path: Path
     assert len(before | set(service.asked)) == 200
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_whose_requests_hang(tmp_path: Path) -> None:
     program = textwrap.dedent(f"""
         import signal, time
