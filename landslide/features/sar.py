@@ -1,6 +1,6 @@
 """Sentinel-1 bands: linear-power composites before and after the event, per orbit, and their change in dB.
 
-Means are taken of linear power and told in dB. A pair of composites belongs to one orbit: two viewing geometries never
+Means are taken of linear power and given in dB. A pair of composites belongs to one orbit: two viewing geometries never
 mix inside a change; orbits that saw a pixel both before and after are then averaged, in dB.
 """
 

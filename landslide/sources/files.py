@@ -22,7 +22,7 @@ from landslide.geo.raster import allow_no_georeference
 from landslide.geo.warp import damaged, degrees, grid_of, overlaps
 from landslide.sources.base import LAYERS, Asset, Block, LayerName, LayerRequest, Scene, SceneList, layer_of
 from landslide.sources.compose import COLOURS, TERRAIN, optical_bands, radar_bands, scene_list
-from landslide.sources.scene_reader import SceneReader, common_variables
+from landslide.sources.scene_reader import SceneReader, common_variables, finite_nodata
 
 
 class Files:
@@ -188,9 +188,13 @@ def _asset(raster: Raster) -> Asset:
     else:
         raise SourceError(f"{raster.path} has no band {raster.band!r}; it has {names}. Correct `band`")
     return Asset(
-        href=str(raster.path), content=file_digest(raster.path), band=number, nodata=raster.nodata, scale=raster.scale,
+        href=str(raster.path),
+        content=file_digest(raster.path),
+        band=number,
+        nodata=finite_nodata(raster.nodata),
+        scale=raster.scale,
         offset=raster.offset,
-    )  # fmt: skip
+    )
 
 
 def _check_one_grid(assets: Mapping[str, Asset]) -> None:

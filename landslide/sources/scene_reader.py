@@ -135,6 +135,11 @@ class SceneReader:
         return RasterBand(self._sign(asset.href), asset.band, asset.nodata, asset.scale, asset.offset)
 
 
+def finite_nodata(stated: float | None) -> float | None:
+    """A stated nodata for an asset; None for NaN, which is missing in every float file and which JSON lacks."""
+    return None if stated is None or np.isnan(stated) else stated
+
+
 def common_variables(scenes: Sequence[Scene]) -> tuple[str, ...]:
     """The variables that every scene has, in the order of the first; a scene classification is none."""
     names = scenes[0].assets if scenes else ()

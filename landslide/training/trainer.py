@@ -52,7 +52,7 @@ def train(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     until: int | None = None,
 ) -> Member:
-    """Train a member and write `weights.safetensors` and `member.json`.
+    """Train a member and write `weights.safetensors` and `member.json`, whose content is returned.
 
     Args:
         spec: Architecture, loss, learning rate, bands, seed.
@@ -63,9 +63,6 @@ def train(
         workspace: The folder of the checkpoint; None writes none.
         on_epoch: Called with each epoch, including those restored from the checkpoint.
         until: The last epoch; training can resume from its checkpoint. None trains to the end.
-
-    Returns:
-        The content of `member.json`.
     """
     with torch.random.fork_rng(devices=[torch.device(device).index or 0] if is_gpu(device) else []):
         torch.manual_seed(spec.seed)
@@ -79,9 +76,9 @@ def train(
                 run.save()
         except Diverged:
             run.best = None
-    if run.best is not None:
-        save_file({name: value.contiguous() for name, value in run.best[1].items()}, folder / WEIGHTS)
-    best = run.best and run.best[0]
+    best, weights = run.best or (None, {})
+    if weights:
+        save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
     member = Member(
         spec=spec, status="trained" if best else "diverged", best_epoch=best and best.epoch,
         validation_f1=best and best.validation_f1, epochs=run.history, seconds=sum(one.seconds for one in run.history),

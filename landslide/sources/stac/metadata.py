@@ -1,4 +1,4 @@
-"""What the metadata of STAC items say about their numbers. Where they say nothing, the standard decides or an error."""
+"""What the metadata of STAC items say about their numbers; where they do not, ESA's specification or an error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -16,6 +16,7 @@ from landslide.cases.sources import DemCollection, Sentinel1Collection, Sentinel
 from landslide.errors import EmptyWindowError, NoOverlapError, SourceError
 from landslide.sources.base import Asset, LayerRequest, Scene
 from landslide.sources.compose import COLOURS, TERRAIN, optical_bands, radar_bands
+from landslide.sources.scene_reader import finite_nodata
 from landslide.sources.stac.catalog import Catalogue, day, time
 from landslide.sources.stac.metadata import Scaling, direction, interferometric_wide, orbit, reflectance, scaling, unit
 
@@ -212,7 +213,7 @@ def _asset(item: pystac.Item, key: str, how: Scaling) -> Asset:
         content = file_digest(Path(href))
     else:
         content = digest({**item.assets[key].to_dict(), "href": href.split("?")[0]})
-    return Asset(href=href, content=content, nodata=how.nodata, scale=how.scale, offset=how.offset)
+    return Asset(href=href, content=content, nodata=finite_nodata(how.nodata), scale=how.scale, offset=how.offset)
 
 
 def _href(item: pystac.Item, key: str) -> str:

@@ -25,7 +25,6 @@ from landslide.training.workers.slots import lease
 
 if TYPE_CHECKING:
     from landslide.artifacts.store import ArtifactStore
-    from landslide.training.records import Epoch
 
 SHARING_FILE = "sharing.json"
 MEMBER_COUNTS = (1, 2, 4, 8)
@@ -134,44 +133,47 @@ def rate(spec: MemberSpec, schedule: Schedule, tiles: Path, device: str, number:
         number: How many members train at once.
 
     Returns:
-        Samples per second of all members together.
-
-    Raises:
-        CrashError: A worker process died.
-        TrainingError: A member diverged.
+        Samples per second of all members together. CrashError if a process dies, TrainingError if a member diverges.
     """
     unlimited = {"epochs": UNLIMITED, "min_epochs": UNLIMITED, "validate_every": UNLIMITED, "lr_schedule": "plateau"}
-    short = schedule.model_copy(update={**unlimited, "samples_per_epoch": STEPS * schedule.batch})
-    ended: list[list[float]] = [[] for _ in range(number)]  # times at which each member's epochs ended
-    lock, complete = threading.Lock(), threading.Event()
-    throughput: list[float] = []
-    workers = WorkerPool()
+    short = schedule.model_copy(update=unlimited | {"samples_per_epoch": STEPS * schedule.batch})
+    trial, workers = _Trial(number), WorkerPool()
 
     def train(index: int, folder: str) -> None:
-        def on_epoch(_: Epoch) -> None:
-            with lock:
-                ended[index].append(time.monotonic())
-                if not throughput and (steps := steps_per_second(ended)):
-                    throughput.append(steps * schedule.batch)
-                    complete.set()
-            if complete.is_set():
-                raise _TrialComplete
-
         name = f"trial {index + 1} of {number}"
         job = Job(name=name, spec=spec, schedule=short, tiles=tiles, device=device, folder=Path(folder))
-        try:
-            with suppress(_TrialComplete):
-                workers.run(job, on_epoch=on_epoch)
-        finally:
-            complete.set()  # without one member the others measure nothing
+        with suppress(_TrialComplete):
+            try:
+                workers.run(job, on_epoch=lambda _: trial.epoch_ended(index))
+            finally:
+                trial.complete.set()  # without one member the others measure nothing
 
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(number) as pool:
         list(pool.map(train, range(number), [temporary] * number))
-    if not throughput:
-        raise TrainingError(
-            "the trial of how many members share a GPU ended early. Set `members_per_gpu:` in the experiment"
-        )
-    return throughput[0]
+    if trial.steps is None:
+        raise TrainingError("the trial of members per GPU ended early. Set `members_per_gpu:` in the experiment")
+    return trial.steps * schedule.batch
+
+
+class _Trial:
+    """The times at which epochs ended, of each of several members that train at once."""
+
+    def __init__(self, members: int) -> None:
+        self.complete = threading.Event()
+        self.steps: float | None = None  # per second
+        self._ended: list[list[float]] = [[] for _ in range(members)]
+        self._lock = threading.Lock()
+
+    def epoch_ended(self, member: int) -> None:
+        """Raises _TrialComplete once there are enough epochs for the number of steps per second."""
+        with self._lock:
+            self._ended[member].append(time.monotonic())
+            if self.steps is None:
+                self.steps = steps_per_second(self._ended)
+        if self.steps is not None:
+            self.complete.set()
+        if self.complete.is_set():
+            raise _TrialComplete
 
 
 def steps_per_second(ended: list[list[float]]) -> float | None:

@@ -126,6 +126,15 @@ def test_scale_and_offset_and_nodata_of_the_case(tmp_path: Path) -> None:
     assert np.nanmin(red) == np.nanmax(red) == pytest.approx(0.2, abs=1e-6)
 
 
+def test_a_nodata_of_nan_survives_json_and_hides_nan_alone(tmp_path: Path) -> None:
+    values = np.full(GRID.shape, 3, "float32")
+    values[4, 6] = np.nan
+    raster = {"path": str(write(tmp_path / "a.tif", values)), "nodata": float("nan")}
+    found = find(case(bands={"slope": raster}))
+    assert SceneList.model_validate_json(found.model_dump_json()) == found
+    assert np.isnan(read(found).values["slope"]).sum() == 1
+
+
 def test_zero_counts_as_a_number_until_somebody_says_otherwise(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", np.uint16(0))
     assert (warped(RasterBand(str(path)), GRID, "bilinear") == 0).all()

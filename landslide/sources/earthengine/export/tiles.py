@@ -87,8 +87,7 @@ def deliver(
     once; requests in flight are not waited for and their replies are dropped.
 
     Args:
-        fetch: Gives the pixels of a tile. It is called in threads and may raise anything; `errors.classify` decides
-            what is then done.
+        fetch: Gives the pixels of a tile. Called in threads; `errors.classify` decides what follows an error.
         shape: Of the grid, (height, width).
         bands: How many a pixel has.
         journal: Where tiles are kept.

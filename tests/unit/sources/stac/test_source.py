@@ -467,7 +467,7 @@ def test_a_year_without_scenes_is_told_where_another_serves(world: World, caplog
     for day in ("2021-02-20", "2022-02-13"):
         world.radar(day, 0.1)
     find(case(world.save(), "1", pre={"years": 2}))
-    assert "no usable Sentinel-1 scene in 2020-02-11..2020-03-12; other years serve" in caplog.text
+    assert "no usable Sentinel-1 scene in 2020-02-11..2020-03-12; other years are used" in caplog.text
 
 
 def test_no_year_with_scenes_says_which_and_what_is_nearest_to_any(world: World) -> None:
