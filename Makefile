@@ -44,7 +44,7 @@ test: lint ## lint and all tests, with the branch coverage of landslide/: at lea
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
 
 test-fast: install ## tests under two seconds each, without a browser or a GPU; a minute and a half
-	$(BIN)/python -m pytest -n 2 -m "not slow and not browser and not gpu and not live"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser and not gpu and not live"
 
 real: install ## trials on real scenes; DATA=folder of them
 	$(BIN)/python -m tests.trials.real --data $(DATA) --out runs/real

@@ -209,6 +209,7 @@ def test_copies_within_a_role_are_no_leakage(tmp_path: Path) -> None:
     refuse_duplicates(tmp_path / "out")
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.permutations(BANDS), st.permutations(range(4)))
 def test_no_order_changes_the_audit(shuffled: dict[str, Any], bands: list[str], order: list[int]) -> None:

@@ -55,6 +55,7 @@ def test_every_way_has_weights_a_calibration_and_a_threshold(tmp_path: Path) -> 
     assert found.of("logistic").scale == "logit"
 
 
+@pytest.mark.slow
 def test_a_choice_does_not_depend_on_the_order_of_members_but_for_their_rank(tmp_path: Path) -> None:
     written(tmp_path)
     plain, other = chosen(tmp_path), chosen(tmp_path, (5, 0, 3, 1, 4, 2))

@@ -131,6 +131,7 @@ def test_the_smallest_size_detected_half_of_the_time_is_recovered() -> None:
     assert half_detected(areas, found, np.ones(len(areas))) == pytest.approx(4000, rel=0.05)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 50))
 def test_the_regression_is_scikit_learns(seed: int) -> None:
     areas, found = simulated(60, 3000, seed)

@@ -275,6 +275,7 @@ def test_a_delay_is_the_least_duration_of_a_reply(world: World):
         assert 0.2 <= time.monotonic() - start < 0.6
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_terminated(world: World):
     import signal
     import subprocess

@@ -75,6 +75,7 @@ def test_other_sources_have_no_preview(world: World, tmp_path: Path) -> None:
         write_preview(load_case(world.cases[-1]), tmp_path / "map.html")
 
 
+@pytest.mark.slow
 def test_a_preview_that_fails_leaves_nothing(
     case_file: Path, connected: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_the_lock_lies_beside_the_folder_and_is_free_after_closing(tmp_path: Pat
     lock.release()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("removes", [False, True])
 def test_a_second_process_waits_for_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture, removes: bool) -> None:
     folder = tmp_path / "journal"
