@@ -47,8 +47,8 @@ class EnsembleMember(Keyed):
 class EnsembleInfo(Keyed):
     """`ensemble.json`. `members` are ordered by rank; `crop` is the side of the training crops in pixels.
 
-    `way` is how the members were chosen; the mean is taken on `scale`; `threshold` and `confidence` are of calibrated
-    probabilities.
+    `selector` is how the members were chosen; the mean is taken on `scale`; `threshold` and `confidence` are of
+    calibrated probabilities.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Ensemble:
         return cls(folder, info)
 
     def fingerprint(self) -> str:
-        """sha256 over all that a map takes from here: description, weights, and the scores that its report tells."""
+        """sha256 over all that a map takes from here: description, weights, and the scores that its report shows."""
         names = [ENSEMBLE_FILE, *(member.file for member in self.info.members)]
         scores = [SCORES_FILE] if (self.folder / SCORES_FILE).exists() else []
         return digest([file_digest(self.folder / name) for name in names + scores])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class MapCase(Stage):
     """The map of a case by an ensemble, under the title that the case has today.
 
-    `fingerprint` is the ensemble's: of its description, its weights and its scores, which the report tells.
+    `fingerprint` is the ensemble's: of its description, its weights and its scores, which the report shows.
     """
 
     name: ClassVar[str] = "map"

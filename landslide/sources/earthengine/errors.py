@@ -2,7 +2,7 @@
 
 It takes the client with its own retries off (`ee.data.setMaxRetries(0)`): an `EEException` then carries the service's
 message and, as its context, the `HttpError` with status and headers; what happens below HTTP arrives as the exceptions
-of the transport. Only the service's message tells one status 400 from another.
+of the transport. Only the service's message distinguishes one status 400 from another.
 """
 
 import json

@@ -83,7 +83,7 @@ def direction(item: pystac.Item) -> str:
     stated = item.properties.get("sat:orbit_state")
     if stated is None:
         raise SourceError(
-            f"item {item.id} states no sat:orbit_state, so nobody knows whether it is of the direction asked for. "
+            f"item {item.id} states no sat:orbit_state, so whether it is of the requested direction is unknown. "
             "Drop `direction`, or use a catalogue that does"
         )
     return str(stated).lower()

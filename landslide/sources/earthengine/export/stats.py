@@ -1,4 +1,4 @@
-"""What an export took, for the layer's record, and its progress, for whoever watches."""
+"""The cost of an export, for the layer's record, and its progress."""
 
 import threading
 import time

@@ -210,7 +210,7 @@ class _Export:
     def _halve(self, roi: Roi, error: Exception) -> None:
         if max(_size(roi)) // 2 < MIN_SIDE:
             raise SourceError(
-                f"Earth Engine finds even {_name(roi)} too large: {redact(error)}. Export by way of a bucket (`export: "
+                f"Earth Engine finds even {_name(roi)} too large: {redact(error)}. Export through a bucket (`export: "
                 "{method: bucket}`), where Google computes without these limits, or shorten the case's windows"
             ) from error
         log.info("%s is too large and is requested in halves: %s", _name(roi), redact(error))
