@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 import rasterio
+import rioxarray  # noqa: F401  # registers `.rio`
 import xarray as xr
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
-from odc.geo.xr import xr_coords
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
@@ -116,7 +116,18 @@ def native(tiles: Sequence[tuple[RasterBand, GeoBox]], target: GeoBox, margin: f
     window = around(min((tile[1] for tile in tiles), key=pixel_metres), target, margin)
     near = [band for band, tile in tiles if overlaps(tile, window)]
     values = mosaic([np.full(window.shape, np.nan, "float32"), *(warped(band, window, "bilinear") for band in near)])
-    return xr.DataArray(values, coords=xr_coords(window), dims=window.dimensions)
+    return labelled(values, window)
+
+
+def labelled(values: Plane, grid: GeoBox) -> xr.DataArray:
+    """Values (y, x) with a grid's CRS and pixel centres, as rioxarray reads them.
+
+    `odc.geo.xr` does the same, but imports Dask.
+    """
+    coords = {name: axis.values for name, axis in grid.coordinates.items()}
+    array = xr.DataArray(values, coords=coords, dims=grid.dimensions)
+    located: xr.DataArray = array.rio.write_crs(str(grid.crs)).rio.write_transform(grid.affine)
+    return located
 
 
 def damaged(uri: str, error: Exception) -> SourceError:

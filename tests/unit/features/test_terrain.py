@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
-from odc.geo.xr import xr_coords
 from pyproj import Transformer
 from scipy import ndimage
 
 from landslide.features.terrain import margin, terrain_bands, terrain_on
 from landslide.geo.grid import snapped
+from landslide.geo.warp import labelled
 
 PIXEL = 10.0
 INNER = (slice(1, -1), slice(1, -1))
@@ -132,7 +132,7 @@ def test_slope_is_that_of_sobels_weights(
 
 
 def dem_on(geobox: GeoBox, values: NDArray[np.floating]) -> xr.DataArray:
-    return xr.DataArray(values, coords=xr_coords(geobox), dims=geobox.dimensions)
+    return labelled(values, geobox)
 
 
 def test_a_dem_on_the_grid_is_taken_as_it_is() -> None:
